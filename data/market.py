@@ -1,0 +1,253 @@
+"""The panel of bars that a strategy sees: every field a wide table, time by symbol.
+
+market = Market.from_frames({"BTC/USDT": btc, "ETH/USDT": eth}, timeframe="1h")
+market.close.rolling(20).mean()          # a DataFrame, time by symbol
+market["q50"]                            # any further column of the frames, by name
+market.loc["2024-01":"2024-06"]          # a shorter Market
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+
+from data.candles import CANDLE_COLUMNS, clean_candles
+from data.errors import ValidationError
+from data.timeframe import grid_origin, parse_timeframe
+
+# How a bar's field follows from the finer bars within it.
+_RESAMPLE_RULES: Final = {"open": "first", "high": "max", "low": "min", "close": "last", "volume": "sum"}
+
+
+class Market:
+    """An immutable panel of bars.
+
+    A bar is labelled by its opening time and known at its close. The index (UTC, strictly increasing, on the
+    timeframe's grid) holds each time at which at least one symbol has a bar; a symbol without a bar there has NaN,
+    never a filled value. `on_grid()` gives the same market with the times at which no symbol has a bar as well.
+    """
+
+    __slots__ = ("_fields", "_index", "_symbols", "_timeframe")
+
+    def __init__(self, fields: Mapping[str, pd.DataFrame], timeframe: str) -> None:
+        """Use `Market.from_frames`, which validates; this takes fields that are already aligned."""
+        self._fields: dict[str, pd.DataFrame] = dict(fields)
+        self._timeframe = timeframe
+        close = self._fields["close"]
+        self._index = pd.DatetimeIndex(close.index)
+        self._symbols = tuple(str(symbol) for symbol in close.columns)
+
+    @classmethod
+    def from_frames(cls, frames: Mapping[str, pd.DataFrame], timeframe: str, *, drop_invalid: bool = False) -> Market:
+        """Align one table of candles per symbol into a panel.
+
+        Args:
+            frames: by symbol, a table indexed by the bar's opening time (UTC) with the columns open, high, low, close
+                (quote currency per unit) and volume (base currency); any further column becomes a field of its name.
+            timeframe: the bars' length, such as "1h".
+            drop_invalid: leave bars out that break a rule of `validate_candles`, instead of raising.
+
+        Raises:
+            ValidationError: no frame, an empty one, or candles that break a rule; names symbol, bar and rule.
+        """
+        parse_timeframe(timeframe)
+        if not frames:
+            raise ValidationError("Market.from_frames: no symbol given; pass {'BTC/USDT': candles, ...}")
+        clean = {
+            symbol: clean_candles(frame, timeframe=timeframe, symbol=symbol, drop_invalid=drop_invalid)
+            for symbol, frame in frames.items()
+        }
+        index = pd.DatetimeIndex(pd.concat([frame.index.to_series() for frame in clean.values()]).unique())
+        index = index.sort_values().as_unit("ns").rename("time")
+        names = list(CANDLE_COLUMNS)
+        for frame in clean.values():
+            names += [str(column) for column in frame.columns if column not in names]
+        fields = {}
+        for name in names:
+            columns = {
+                symbol: (frame[name] if name in frame else pd.Series(np.nan, index=frame.index)).reindex(index)
+                for symbol, frame in clean.items()
+            }
+            table = pd.DataFrame(columns, index=index)
+            table.columns = pd.Index(list(clean), name="symbol")
+            fields[name] = table
+        return cls(fields, timeframe)
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """The symbols, in the order they were given."""
+        return self._symbols
+
+    @property
+    def timeframe(self) -> str:
+        """The bars' length, such as "1h"."""
+        return self._timeframe
+
+    @property
+    def index(self) -> pd.DatetimeIndex:
+        """Opening times of the bars, UTC, strictly increasing."""
+        return self._index
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Names of all fields: open, high, low, close, volume and any further ones."""
+        return tuple(self._fields)
+
+    @property
+    def open(self) -> pd.DataFrame:
+        """First price of each bar, time by symbol; NaN where the symbol has no bar."""
+        return self["open"]
+
+    @property
+    def high(self) -> pd.DataFrame:
+        """Highest price of each bar, time by symbol."""
+        return self["high"]
+
+    @property
+    def low(self) -> pd.DataFrame:
+        """Lowest price of each bar, time by symbol."""
+        return self["low"]
+
+    @property
+    def close(self) -> pd.DataFrame:
+        """Last price of each bar, time by symbol."""
+        return self["close"]
+
+    @property
+    def volume(self) -> pd.DataFrame:
+        """Amount traded in each bar, in base currency, time by symbol."""
+        return self["volume"]
+
+    @property
+    def loc(self) -> _TimeSlicer:
+        """Slices by time, both ends included: `market.loc["2024-01":"2024-06"]`."""
+        return _TimeSlicer(self)
+
+    def __getitem__(self, field: str) -> pd.DataFrame:
+        """One field as a table, time by symbol. A change to it does not reach the market.
+
+        Raises:
+            KeyError: no such field; the message lists those there are.
+        """
+        try:
+            return self._fields[field].copy(deep=False)
+        except KeyError:
+            raise KeyError(f"the market has no field {field!r}; it has {', '.join(self._fields)}") from None
+
+    def __contains__(self, field: object) -> bool:
+        return field in self._fields
+
+    def __len__(self) -> int:
+        return len(self._index)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._fields)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if hasattr(self, "_symbols"):
+            raise AttributeError(f"a Market cannot be changed (tried to set {name}); use with_fields or from_frames")
+        object.__setattr__(self, name, value)
+
+    def __repr__(self) -> str:
+        span = f"{self._index[0]} to {self._index[-1]}" if len(self) else "no bars"
+        return f"Market({', '.join(self._symbols)}; {self._timeframe}, {len(self):,} bars, {span})"
+
+    def iloc(self, start: int | None, stop: int | None) -> Market:
+        """The bars from position `start` up to, not including, `stop`."""
+        return Market({name: table.iloc[start:stop] for name, table in self._fields.items()}, self._timeframe)
+
+    def select(self, symbols: list[str] | tuple[str, ...]) -> Market:
+        """The same bars for some of the symbols, without times at which none of these has a bar.
+
+        Raises:
+            ValidationError: a symbol that the market does not hold.
+        """
+        unknown = [symbol for symbol in symbols if symbol not in self._symbols]
+        if unknown or not symbols:
+            raise ValidationError(f"Market.select: unknown symbol {unknown}; the market holds {list(self._symbols)}")
+        chosen = list(symbols)
+        present = self._fields["close"][chosen].notna().any(axis=1)
+        return Market({name: table.loc[present, chosen] for name, table in self._fields.items()}, self._timeframe)
+
+    def with_fields(self, **fields: pd.DataFrame) -> Market:
+        """The market with further fields, or others in place of the old ones; each indexed and labelled as `close` is.
+
+        Raises:
+            ValidationError: a field whose index or columns are not the market's.
+        """
+        close = self._fields["close"]
+        for name, table in fields.items():
+            if not isinstance(table, pd.DataFrame):
+                raise ValidationError(
+                    f"field {name!r}: expected a DataFrame, time by symbol, got {type(table).__name__}"
+                )
+            if list(table.columns) != list(self._symbols):
+                raise ValidationError(
+                    f"field {name!r}: its columns {list(table.columns)} are not the market's symbols {list(self._symbols)}"
+                )
+            if not table.index.equals(close.index):
+                raise ValidationError(
+                    f"field {name!r}: its {len(table)} rows are not the market's {len(self)} bars; "
+                    "reindex it to market.index first"
+                )
+        fresh = {name: table.copy() for name, table in fields.items()}
+        return Market({**self._fields, **fresh}, self._timeframe)
+
+    def on_grid(self) -> Market:
+        """The market with every time of the timeframe's grid: NaN where no symbol has a bar."""
+        if not len(self):
+            return self
+        step = parse_timeframe(self._timeframe)
+        index = pd.date_range(self._index[0], self._index[-1], freq=step, name="time").as_unit("ns")
+        return Market({name: table.reindex(index) for name, table in self._fields.items()}, self._timeframe)
+
+    def resample(self, timeframe: str) -> Market:
+        """Coarser bars, each labelled by its opening time; further fields take their last value within the bar.
+
+        A coarse bar with no fine bar in it is missing. The last one may be incomplete: it is left out when its end
+        lies beyond the end of the last fine bar.
+
+        Raises:
+            ValidationError: the new timeframe is not a whole multiple of the old one.
+        """
+        old, new = parse_timeframe(self._timeframe), parse_timeframe(timeframe)
+        if new < old or new % old != pd.Timedelta(0):
+            raise ValidationError(f"resample: {timeframe} is not a whole multiple of {self._timeframe}")
+        present = self._fields["close"].notna()
+        counts = present.resample(new, origin=grid_origin(timeframe)).sum()
+        known_until = self._index[-1] + old
+        keep = (counts.sum(axis=1) > 0) & (counts.index + new <= known_until)
+        fields = {}
+        for name, table in self._fields.items():
+            bins = table.resample(new, origin=grid_origin(timeframe))
+            coarse = bins.agg(_RESAMPLE_RULES.get(name, "last"))
+            fields[name] = coarse.where(counts > 0).loc[keep].rename_axis("time")
+        return Market(fields, timeframe)
+
+    def fingerprint(self) -> str:
+        """SHA-256 over symbols, timeframe, times and every field: the identity of the data a result came from."""
+        digest = hashlib.sha256(repr((self._symbols, self._timeframe, sorted(self._fields))).encode())
+        digest.update(self._index.as_unit("ns").asi8.tobytes())
+        for name in sorted(self._fields):
+            hashed = pd.util.hash_pandas_object(self._fields[name], index=False)
+            digest.update(hashed.to_numpy().tobytes())
+        return digest.hexdigest()
+
+
+class _TimeSlicer:
+    """`market.loc[start:end]`."""
+
+    __slots__ = ("_market",)
+
+    def __init__(self, market: Market) -> None:
+        self._market = market
+
+    def __getitem__(self, key: slice) -> Market:
+        if not isinstance(key, slice) or key.step is not None:
+            raise ValidationError("market.loc takes a slice of times, such as market.loc['2024-01-01':'2024-03-31']")
+        fields = {name: self._market[name].loc[key.start : key.stop] for name in self._market.fields}
+        return Market(fields, self._market.timeframe)

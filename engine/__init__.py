@@ -1,0 +1,14 @@
+"""How a strategy is executed: one set of rules, and the brokers that obey it.
+
+    from engine import Costs, Strategy, Venue, backtest, paper
+"""
+
+from engine.brokers import backtest, paper
+from engine.costs import Costs
+from engine.exits import Exits
+from engine.limits import RiskLimits
+from engine.result import Result
+from engine.strategy import Strategy
+from engine.venue import Venue
+
+__all__ = ["Costs", "Exits", "Result", "RiskLimits", "Strategy", "Venue", "backtest", "paper"]

@@ -1,0 +1,38 @@
+"""A position's barriers: the levels at which it is left without a new decision (execution rule 5)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from data.errors import ValidationError
+
+
+@dataclass(frozen=True)
+class Exits:
+    """Barriers round a position, as fractions of its average entry price.
+
+    Attributes:
+        stop_loss: adverse move that closes the position, such as 0.05.
+        take_profit: favourable move that closes it.
+        trailing: (activation, delta): from a favourable move of `activation` on, a stop follows `delta` behind the best.
+        time_limit: longest time a position is held.
+    """
+
+    stop_loss: float | None = None
+    take_profit: float | None = None
+    trailing: tuple[float, float] | None = None
+    time_limit: pd.Timedelta | None = None
+
+    def __post_init__(self) -> None:
+        given = {"stop_loss": self.stop_loss, "take_profit": self.take_profit}
+        if self.trailing is not None:
+            given |= {"trailing activation": self.trailing[0], "trailing delta": self.trailing[1]}
+        for name, value in given.items():
+            if value is not None and not 0 < value < float("inf"):
+                raise ValidationError(f"Exits: {name} {value!r} must be a positive fraction, such as 0.05 for 5%")
+        if self.stop_loss is not None and self.stop_loss >= 1:
+            raise ValidationError(f"Exits: stop_loss {self.stop_loss!r} must be below 1: a price cannot fall further")
+        if self.time_limit is not None and not self.time_limit > pd.Timedelta(0):
+            raise ValidationError(f"Exits: time_limit {self.time_limit!r} must be a positive pandas Timedelta")

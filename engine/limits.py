@@ -1,0 +1,41 @@
+"""Bounds on what a run may risk (execution rule 7), the same for every broker."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import pandas as pd
+
+from data.errors import ValidationError
+
+
+@dataclass(frozen=True)
+class RiskLimits:
+    """Limits; None leaves one off.
+
+    Attributes:
+        max_position: largest absolute weight of one symbol, as a fraction of equity.
+        max_gross: largest sum of absolute weights.
+        max_order_notional: largest order, quote currency.
+        max_daily_loss: loss since the UTC day began, as a fraction of equity then, that flattens and halts.
+        max_drawdown: fall from the highest equity, as a fraction, that flattens and halts.
+        max_orders_per_minute: order rate.
+        max_data_age: oldest bar on which a decision may rest.
+        price_collar: largest distance of a fill from the last close, as a fraction.
+    """
+
+    max_position: float | None = None
+    max_gross: float | None = None
+    max_order_notional: float | None = None
+    max_daily_loss: float | None = None
+    max_drawdown: float | None = None
+    max_orders_per_minute: int | None = None
+    max_data_age: pd.Timedelta | None = None
+    price_collar: float | None = None
+
+    def __post_init__(self) -> None:
+        for item in fields(self):
+            value = getattr(self, item.name)
+            floor = pd.Timedelta(0) if item.name == "max_data_age" else 0
+            if value is not None and not value > floor:
+                raise ValidationError(f"RiskLimits: {item.name} {value!r} must be positive, or None for no limit")

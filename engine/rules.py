@@ -1,0 +1,138 @@
+"""Execution rules 2 to 4 of DESIGN.md as arithmetic on plain numbers.
+
+Every broker calls these: `engine.vectorized` compiles them with numba, `engine.paper` calls them as they stand. Both
+run the same IEEE operations in the same order, so equal inputs give equal orders to the last bit. For that reason each
+function is a leaf (it calls nothing of ours) and uses only float arithmetic that numba and CPython agree on.
+
+Amounts are signed, base currency: positive buys, negative sells. Prices are quote per base, cash is quote currency.
+"""
+
+from __future__ import annotations
+
+import math
+
+# An amount within this fraction of a step from the next whole step is that step: 0.3 / 0.1 is 2.9999999999999996.
+STEP_NOISE = 1e-9
+# An order below this fraction of equity, or a holding below this fraction of what it was, is rounding noise.
+DUST = 1e-9
+# A cost above what is free by less than this fraction is rounding noise, not a shortage.
+CASH_NOISE = 1e-12
+
+
+def round_to_step(amount: float, step: float) -> float:
+    """`amount` rounded towards zero to a whole multiple of `step` (rule 2); unchanged where `step` is 0.
+
+    A step such as 0.001 has no exact float, its inverse has: dividing by it gives the float nearest to the multiple.
+    """
+    if step <= 0.0:
+        return amount
+    steps = abs(amount) / step
+    whole = math.floor(steps)
+    if steps - whole > 1.0 - STEP_NOISE:
+        whole += 1.0
+    inverse = math.floor(1.0 / step + 0.5)
+    size = whole / inverse if abs(inverse * step - 1.0) < STEP_NOISE else whole * step
+    return size if amount > 0.0 else -size
+
+
+def unrounded_order(weight: float, equity: float, held: float, close: float) -> float:
+    """Amount that takes the holding to `weight` of `equity` at the decision's `close` (rule 2), before rounding.
+
+    Without equity there is nothing to size by: the position is closed.
+    """
+    if weight == 0.0 or equity <= 0.0:
+        return -held
+    return weight * equity / close - held
+
+
+def smallest_order(min_notional: float, equity: float) -> float:
+    """Notional below which no order is sent (rule 2): the venue's minimum, and never rounding noise of the equity."""
+    return max(min_notional * (1.0 - STEP_NOISE), DUST * equity)
+
+
+def is_sendable(amount: float, held: float, close: float, smallest: float) -> bool:
+    """Whether an order is large enough at the decision's `close`, or closes the position (rule 2)."""
+    if amount == 0.0:
+        return False
+    return amount == -held or abs(amount) * close >= smallest
+
+
+def fill_price(open_price: float, amount: float, slippage: float) -> float:
+    """Price of a market order at a bar's open: worse than it by `slippage` (rule 3)."""
+    return open_price * (1.0 + slippage) if amount > 0.0 else open_price * (1.0 - slippage)
+
+
+def margin_held(held: float, mark: float, leverage: float) -> float:
+    """What a position ties up beyond its own value: free margin is cash less the sum of these.
+
+    Nothing for a spot holding (its value has left cash already), so there free margin is cash. A short ties up its
+    margin and the proceeds of its sale.
+    """
+    return abs(held) * mark / leverage - held * mark
+
+
+def payable_amount(
+    amount: float, held: float, mark: float, price: float, fee: float, leverage: float, free: float
+) -> float:
+    """The part of an order that `free` margin pays, fee included (rule 4), before rounding to the step.
+
+    The part that reduces a position is always payable, and what it releases counts for the rest. On spot this is the
+    rule's own sentence: a buy is cut to what cash pays.
+
+    Args:
+        amount: the order.
+        held: position before it.
+        mark: price at which the position is valued now.
+        price: the fill price.
+        fee: rate, fraction of notional.
+        leverage: of the venue.
+        free: free margin of the whole account before the order.
+    """
+    size = abs(amount)
+    side = 1.0 if amount > 0.0 else -1.0
+    reducing = min(size, max(-side * held, 0.0))
+    opening = size - reducing
+    if opening == 0.0:
+        return amount
+    if reducing > 0.0:
+        free = free + reducing * (mark / leverage - side * (price - mark) - price * fee)
+    unit = price * (1.0 / leverage + fee)
+    if opening * unit <= free + CASH_NOISE * opening * unit:
+        return amount
+    return side * (reducing + max(free, 0.0) / unit)
+
+
+def fee_paid(amount: float, price: float, fee: float) -> float:
+    """Fee of a fill, quote currency (rule 3)."""
+    return abs(amount) * price * fee
+
+
+def cash_after(cash: float, amount: float, price: float, fee: float) -> float:
+    """Cash after a fill that paid `fee` (quote currency); a rounding error below zero is zero."""
+    notional = amount * price
+    left = cash - notional - fee
+    return 0.0 if left < 0.0 and left > -2.0 * CASH_NOISE * abs(notional) else left
+
+
+def held_after(held: float, amount: float, step: float) -> float:
+    """Position after a fill, free of the noise that float sums leave: whole steps stay whole, closed is exactly 0."""
+    total = held + amount
+    if abs(total) <= DUST * max(abs(held), abs(amount)):
+        return 0.0
+    if step <= 0.0:
+        return total
+    steps = math.floor(abs(total) / step + 0.5)
+    inverse = math.floor(1.0 / step + 0.5)
+    size = steps / inverse if abs(inverse * step - 1.0) < STEP_NOISE else steps * step
+    return size if total > 0.0 else -size
+
+
+def execution_phase(amount: float, held: float) -> int:
+    """When an order goes among those that fill at the same open (rule 4): what frees cash goes first.
+
+    0: sells that reduce a position; 1: buys that reduce one; 2: other sells; 3: other buys. On spot only 0 and 3 occur.
+    """
+    reduces = amount * held < 0.0 and abs(amount) <= abs(held)
+    if amount < 0.0:
+        return 0 if reduces else 2
+    return 1 if reduces else 3

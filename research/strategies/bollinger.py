@@ -1,0 +1,64 @@
+"""Mean reversion between Bollinger bands: buy below the lower band, leave at the middle."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from data.errors import ValidationError
+from data.market import Market
+from engine.strategy import Strategy
+
+
+@dataclass(frozen=True)
+class BollingerReversion(Strategy):
+    """Go long on a close below the lower band and flat on a close back above the mean; with `shorts` also the mirror.
+
+    Bands are the mean of `window` closes plus and minus `width` population standard deviations (Bollinger, 2001). A
+    target is given on the bar that enters or leaves a zone alone, and each row rests on the last two bars' bands, so
+    that a window of `warmup` bars decides as the full history does. Every symbol gets an equal share of the weight.
+
+    Attributes:
+        window: bars of mean and deviation.
+        width: deviations from the mean to the bands.
+        weight: fraction of equity, over all symbols.
+        shorts: whether a close above the upper band opens a short.
+    """
+
+    window: int = 48
+    width: float = 2.0
+    weight: float = 1.0
+    shorts: bool = False
+
+    def __post_init__(self) -> None:
+        if self.window < 2 or self.width <= 0:
+            raise ValidationError(f"BollingerReversion: window {self.window} must be at least 2, width {self.width} > 0")
+
+    @property
+    def warmup(self) -> int:
+        """Zones of two bars are compared."""
+        return self.window + 1
+
+    def targets(self, market: Market) -> pd.DataFrame:
+        share = self.weight / len(market.symbols)
+        return pd.DataFrame(
+            {symbol: self._one(market.close[symbol]) * share for symbol in market.symbols}, index=market.index
+        )
+
+    def _one(self, close: pd.Series) -> pd.Series:
+        traded = close.dropna()
+        bars = traded.rolling(self.window)
+        mean, deviation = bars.mean(), bars.std(ddof=0)
+        below = traded < mean - self.width * deviation
+        above = traded > mean + self.width * deviation
+        over_mean = traded > mean
+        known = mean.notna() & mean.shift(1).notna()
+        weights = pd.Series(np.nan, index=traded.index)
+        # Crossing the mean ends whichever position its other side began; the band's own entry comes last and wins.
+        weights = weights.mask(known & (over_mean != over_mean.shift(1)), 0.0)
+        weights = weights.mask(known & below & ~below.shift(1, fill_value=False), 1.0)
+        if self.shorts:
+            weights = weights.mask(known & above & ~above.shift(1, fill_value=False), -1.0)
+        return weights.reindex(close.index)

@@ -1,0 +1,60 @@
+"""Cross-sectional momentum: hold the symbols that rose most, and where shorts are allowed sell those that rose least."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from data.errors import ValidationError
+from data.market import Market
+from data.timeframe import grid_origin, parse_timeframe
+from engine.strategy import Strategy
+
+
+@dataclass(frozen=True)
+class CrossMomentum(Strategy):
+    """Rank the symbols by their return over `lookback` bars every `every` bars; hold the best `top` in equal parts.
+
+    With `shorts`, half of the weight goes short in the worst `top` (Jegadeesh and Titman, 1993, over symbols). The
+    bars on which it rebalances are fixed by the clock (bar number since 1970, a multiple of `every`), not by where the
+    history begins, so that a window decides as the full history does. Symbols without a price then are left out.
+
+    Attributes:
+        lookback: bars over which the return is measured.
+        every: bars between two rebalances.
+        top: how many symbols are held (and as many sold short).
+        weight: gross fraction of equity.
+        shorts: whether the worst are sold short.
+    """
+
+    lookback: int = 336
+    every: int = 48
+    top: int = 2
+    weight: float = 1.0
+    shorts: bool = False
+
+    def __post_init__(self) -> None:
+        if min(self.lookback, self.every, self.top) < 1:
+            raise ValidationError("CrossMomentum: lookback, every and top must be at least 1")
+
+    @property
+    def warmup(self) -> int:
+        """The return needs the close `lookback` bars ago."""
+        return self.lookback + 1
+
+    def targets(self, market: Market) -> pd.DataFrame:
+        if 2 * self.top > len(market.symbols) and self.shorts or self.top > len(market.symbols):
+            raise ValidationError(f"CrossMomentum: top {self.top} is too many for {len(market.symbols)} symbols")
+        rise = market.close / market.close.shift(self.lookback) - 1.0
+        first = rise.rank(axis=1, method="first", ascending=False)
+        last = rise.rank(axis=1, method="first", ascending=True)
+        side = self.weight / (2 if self.shorts else 1) / self.top
+        weights = pd.DataFrame(0.0, index=rise.index, columns=rise.columns).mask(first <= self.top, side)
+        if self.shorts:
+            weights = weights.mask(last <= self.top, -side)
+        number = (market.index - grid_origin(market.timeframe)) // parse_timeframe(market.timeframe)
+        enough = rise.notna().sum(axis=1) >= self.top * (2 if self.shorts else 1)
+        due = (np.asarray(number) % self.every == 0) & enough.to_numpy()
+        return weights.where(rise.notna()).where(pd.Series(due, index=rise.index), axis=0)
