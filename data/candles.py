@@ -54,7 +54,8 @@ class Gap:
     missing: int
 
     def __str__(self) -> str:
-        return f"{self.symbol}: {_count(self.missing, 'bar')} missing between {bar_label(self.after)} and {bar_label(self.before)}"
+        span = f"{bar_label(self.after)} and {bar_label(self.before)}"
+        return f"{self.symbol}: {_count(self.missing, 'bar')} missing between {span}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +137,7 @@ def validate_candles(candles: pd.DataFrame, timeframe: str, symbol: str = "candl
         return CandleReport(symbol, timeframe, len(candles), tuple(findings), ())
     for check in _bar_checks(candles, times, timeframe):
         for row in np.flatnonzero(check.broken):
-            bar = times[row]
+            bar = times[int(row)]
             findings.append(Finding(symbol, None if pd.isna(bar) else bar, check.rule, check.describe(int(row))))
     return CandleReport(symbol, timeframe, len(candles), tuple(findings), _gaps(times, timeframe, step, symbol))
 
@@ -159,6 +160,8 @@ def clean_candles(
             or no bar that is left.
     """
     parse_timeframe(timeframe)
+    if not isinstance(frame, pd.DataFrame):
+        raise ValidationError(f"{symbol}: give its candles as a DataFrame, not {type(frame).__name__}")
     faults = tuple(_table_findings(frame, symbol))
     times = _utc_times(frame.index)
     if faults or times is None:
@@ -172,7 +175,7 @@ def clean_candles(
         validate_candles(frame, timeframe, symbol).raise_for_findings()
     extras = [column for column in frame.columns if column not in CANDLE_COLUMNS]
     candles = frame[[*CANDLE_COLUMNS, *extras]].astype(dict.fromkeys(CANDLE_COLUMNS, "float64"))
-    candles.index = times
+    candles = candles.set_axis([str(column) for column in candles.columns], axis=1).set_axis(times, axis=0)
     if invalid.any():
         candles = _without_invalid(candles, checks)
         if candles.empty:
@@ -239,7 +242,7 @@ def _utc_times(index: pd.Index) -> pd.DatetimeIndex | None:
         return None
     times = index.tz_localize("UTC") if index.tz is None else index.tz_convert("UTC")
     try:
-        return pd.DatetimeIndex(times.as_unit("ns"), name="time", freq=None)
+        return pd.DatetimeIndex(times.as_unit("ns"), name="time")
     except pd.errors.OutOfBoundsDatetime:
         return None
 
@@ -323,7 +326,7 @@ def _without_invalid(candles: pd.DataFrame, checks: list[_Check]) -> pd.DataFram
 
 def _gaps(times: pd.DatetimeIndex, timeframe: str, step: pd.Timedelta, symbol: str) -> tuple[Gap, ...]:
     """Stretches of the grid without a bar, between the first bar and the last."""
-    stamps = np.unique(times[~times.isna()].asi8)
+    stamps = np.unique(times.dropna().asi8)
     stamps = stamps[(stamps - grid_origin(timeframe).value) % step.value == 0]
     jumps = np.diff(stamps) // step.value - 1
     return tuple(

@@ -9,7 +9,7 @@ market.loc["2024-01":"2024-06"]          # a shorter Market
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -17,7 +17,7 @@ import pandas as pd
 
 from data.candles import CANDLE_COLUMNS, clean_candles
 from data.errors import ValidationError
-from data.timeframe import grid_origin, parse_timeframe
+from data.timeframe import grid_origin, parse_timeframe, utc_time
 
 # How a bar's field follows from the finer bars within it.
 _RESAMPLE_RULES: Final = {"open": "first", "high": "max", "low": "min", "close": "last", "volume": "sum"}
@@ -55,17 +55,15 @@ class Market:
             ValidationError: no frame, an empty one, or candles that break a rule; names symbol, bar and rule.
         """
         parse_timeframe(timeframe)
-        if not frames:
+        if not isinstance(frames, Mapping) or not frames:
             raise ValidationError("Market.from_frames: no symbol given; pass {'BTC/USDT': candles, ...}")
         clean = {
-            symbol: clean_candles(frame, timeframe=timeframe, symbol=symbol, drop_invalid=drop_invalid)
+            str(symbol): clean_candles(frame, timeframe=timeframe, symbol=str(symbol), drop_invalid=drop_invalid)
             for symbol, frame in frames.items()
         }
         index = pd.DatetimeIndex(pd.concat([frame.index.to_series() for frame in clean.values()]).unique())
         index = index.sort_values().as_unit("ns").rename("time")
-        names = list(CANDLE_COLUMNS)
-        for frame in clean.values():
-            names += [str(column) for column in frame.columns if column not in names]
+        names = list(dict.fromkeys([*CANDLE_COLUMNS, *(str(column) for f in clean.values() for column in f.columns)]))
         fields = {}
         for name in names:
             columns = {
@@ -152,6 +150,9 @@ class Market:
             raise AttributeError(f"a Market cannot be changed (tried to set {name}); use with_fields or from_frames")
         object.__setattr__(self, name, value)
 
+    def __reduce__(self) -> tuple[type[Market], tuple[dict[str, pd.DataFrame], str]]:
+        return Market, (self._fields, self._timeframe)
+
     def __repr__(self) -> str:
         span = f"{self._index[0]} to {self._index[-1]}" if len(self) else "no bars"
         return f"Market({', '.join(self._symbols)}; {self._timeframe}, {len(self):,} bars, {span})"
@@ -160,16 +161,18 @@ class Market:
         """The bars from position `start` up to, not including, `stop`."""
         return Market({name: table.iloc[start:stop] for name, table in self._fields.items()}, self._timeframe)
 
-    def select(self, symbols: list[str] | tuple[str, ...]) -> Market:
+    def select(self, symbols: Sequence[str]) -> Market:
         """The same bars for some of the symbols, without times at which none of these has a bar.
 
         Raises:
             ValidationError: a symbol that the market does not hold.
         """
+        if isinstance(symbols, str):
+            raise ValidationError(f"Market.select takes a list: select([{symbols!r}])")
         unknown = [symbol for symbol in symbols if symbol not in self._symbols]
         if unknown or not symbols:
             raise ValidationError(f"Market.select: unknown symbol {unknown}; the market holds {list(self._symbols)}")
-        chosen = list(symbols)
+        chosen = list(dict.fromkeys(symbols))
         present = self._fields["close"][chosen].notna().any(axis=1)
         return Market({name: table.loc[present, chosen] for name, table in self._fields.items()}, self._timeframe)
 
@@ -187,14 +190,14 @@ class Market:
                 )
             if list(table.columns) != list(self._symbols):
                 raise ValidationError(
-                    f"field {name!r}: its columns {list(table.columns)} are not the market's symbols {list(self._symbols)}"
+                    f"field {name!r}: its columns are {list(table.columns)}; give one for each of {list(self.symbols)}"
                 )
             if not table.index.equals(close.index):
                 raise ValidationError(
                     f"field {name!r}: its {len(table)} rows are not the market's {len(self)} bars; "
                     "reindex it to market.index first"
                 )
-        fresh = {name: table.copy() for name, table in fields.items()}
+        fresh = {name: table.set_axis(close.index, axis=0) for name, table in fields.items()}
         return Market({**self._fields, **fresh}, self._timeframe)
 
     def on_grid(self) -> Market:
@@ -217,10 +220,12 @@ class Market:
         old, new = parse_timeframe(self._timeframe), parse_timeframe(timeframe)
         if new < old or new % old != pd.Timedelta(0):
             raise ValidationError(f"resample: {timeframe} is not a whole multiple of {self._timeframe}")
+        if not len(self):
+            return Market(self._fields, timeframe)
         present = self._fields["close"].notna()
         counts = present.resample(new, origin=grid_origin(timeframe)).sum()
         known_until = self._index[-1] + old
-        keep = (counts.sum(axis=1) > 0) & (counts.index + new <= known_until)
+        keep = (counts.sum(axis=1) > 0) & (counts.index <= known_until - new)
         fields = {}
         for name, table in self._fields.items():
             bins = table.resample(new, origin=grid_origin(timeframe))
@@ -249,5 +254,13 @@ class _TimeSlicer:
     def __getitem__(self, key: slice) -> Market:
         if not isinstance(key, slice) or key.step is not None:
             raise ValidationError("market.loc takes a slice of times, such as market.loc['2024-01-01':'2024-03-31']")
-        fields = {name: self._market[name].loc[key.start : key.stop] for name in self._market.fields}
+        # A text may name a whole month or day, which only pandas knows the end of; what is a moment is put into UTC.
+        start, stop = (
+            edge if edge is None or isinstance(edge, str) else utc_time(edge, "market.loc")
+            for edge in (key.start, key.stop)
+        )
+        try:
+            fields = {name: self._market[name].loc[start:stop] for name in self._market.fields}
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValidationError(f"market.loc[{start!r}:{stop!r}]: not a span of times ({error})") from error
         return Market(fields, self._market.timeframe)

@@ -1,8 +1,8 @@
 """What a result says in figures: return, risk, cost and trades, as pure functions of returns and equity.
 
 Returns are fractions per period (0.01 is 1%), equity is in quote currency. `periods_per_year` is 365 for days and
-`data.timeframe.bars_per_year` for bars: crypto trades on every day. The risk-free rate is 0 unless it is given. A figure
-that is not defined (a ratio over zero variance, a win rate without trades) is NaN, never 0 and never a guess.
+`data.timeframe.bars_per_year` for bars: crypto trades on every day. The risk-free rate is 0 unless it is given. What is
+not defined (a ratio over zero variance, a win rate without trades) is NaN, never 0 and never a guess.
 
 `summary` takes its ratios from returns by UTC day, not by bar: neighbouring bars of a trend follower are correlated, so
 hourly ratios times the square root of 8,760 overstate, and days are what quantstats and other tearsheets compare.
@@ -56,7 +56,7 @@ def cagr(returns: Returns, periods_per_year: float = DAYS_PER_YEAR) -> float:
 
 
 def volatility(returns: Returns, periods_per_year: float = DAYS_PER_YEAR) -> float:
-    """Annualised standard deviation (n - 1 in the denominator): std(r) * sqrt(periods per year); NaN below 2 periods."""
+    """Annualised standard deviation, n - 1 in the denominator: std(r) * sqrt(periods per year); NaN for one period."""
     values = _values(returns)
     return float(np.std(values, ddof=1)) * math.sqrt(periods_per_year) if len(values) > 1 else math.nan
 
@@ -214,7 +214,9 @@ def daily_returns(source: Result | pd.Series) -> pd.Series:
     equity, start = (source, None) if isinstance(source, pd.Series) else (source.equity, source.cash)
     index = equity.index
     if not isinstance(index, pd.DatetimeIndex) or str(index.tz) != "UTC":
-        raise ValidationError("daily_returns: equity must be indexed by time in UTC; use tz_localize or tz_convert('UTC')")
+        raise ValidationError(
+            "daily_returns: equity must be indexed by time in UTC; use tz_localize or tz_convert('UTC')"
+        )
     if not len(index):
         raise ValidationError("daily_returns: equity has no bar")
     days, last = _day_ends(index)
@@ -292,15 +294,12 @@ def trade_figures(trades: pd.DataFrame) -> dict[str, float | int]:
     returns = trades["return"].to_numpy(dtype=np.float64)[~open_now]
     count = len(profits)
     won, lost = float(profits[profits > 0.0].sum()), -float(profits[profits < 0.0].sum())
-    if lost > 0.0:
-        factor = won / lost
-    else:
-        factor = math.inf if won > 0.0 else math.nan
+    without_loss = math.inf if won > 0.0 else math.nan
     return {
         "trades": count,
         "open_trades": int(open_now.sum()),
         "win_rate": float((profits > 0.0).mean()) if count else math.nan,
-        "profit_factor": factor,
+        "profit_factor": won / lost if lost > 0.0 else without_loss,
         "average_trade": float(profits.mean()) if count else math.nan,
         "average_trade_return": float(returns.mean()) if count else math.nan,
         "best_trade": float(returns.max()) if count else math.nan,

@@ -63,7 +63,12 @@ def plot_result(result: Result) -> go.Figure:
     symbols = _drawn_symbols(result)
     points = int(np.clip(_ALL_POINTS / (2 * len(symbols) + 2), 600, _LINE_POINTS))
     figure = make_subplots(
-        rows=4, cols=1, shared_xaxes=True, vertical_spacing=0.045, row_heights=[0.4, 0.24, 0.16, 0.2], subplot_titles=_PANELS
+        rows=4,
+        cols=1,
+        shared_xaxes=True,
+        vertical_spacing=0.045,
+        row_heights=[0.4, 0.24, 0.16, 0.2],
+        subplot_titles=_PANELS,
     )
     for number, symbol in enumerate(symbols):
         for trace in _price_traces(result, symbol, points):
@@ -75,7 +80,9 @@ def plot_result(result: Result) -> go.Figure:
     figure.add_trace(under.update(fill="tozeroy", fillcolor="rgba(180,35,42,0.15)"), row=3, col=1)
     for name, series, colour in _weight_lines(result, symbols):
         trace = _line(go, thin(series, points), name, colour, "%{y:.1%}")
-        figure.add_trace(trace.update(line_shape="hv", showlegend=len(symbols) > 1), row=4, col=1)
+        figure.add_trace(
+            trace.update(line_shape="hv", line_width=1, opacity=0.8, showlegend=len(symbols) > 1), row=4, col=1
+        )
     _style(figure, result)
     if len(symbols) > 1:
         figure.update_layout(updatemenus=[_selector(symbols, len(figure.data))])
@@ -157,7 +164,11 @@ def _style(figure: Any, result: Result) -> None:
         template="plotly_white",
         height=900,
         margin={"l": 60, "r": 20, "t": 80, "b": 40},
-        title={"text": f"{result.name} <span style='color:#6b7a90'>· {result.broker}</span>", "x": 0.0, "xref": "paper"},
+        title={
+            "text": f"{result.name} · {result.broker}",
+            "x": 0.0,
+            "xref": "paper",
+        },
         font={"family": "system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif", "size": 12, "color": _INK},
         hovermode="x unified",
         legend={"orientation": "h", "x": 0.0, "y": -0.04, "yanchor": "top"},

@@ -1,19 +1,17 @@
 """What a run leaves behind, the same from every broker: equity, orders, positions, and what they say.
 
-    result = backtest(SmaCross(20, 50), market)
-    result.equity                      # Series by bar, UTC, quote currency, marked at the close
-    result.orders                      # one row per order
-    result.stats()                     # the figures of a report
-    result.plot().show()
-    result.to_parquet("run.parquet")   # Result.read_parquet gives it back
+result = backtest(SmaCross(20, 50), market)
+result.equity                      # Series by bar, UTC, quote currency, marked at the close
+result.orders                      # one row per order
+result.stats()                     # the figures of a report
+result.plot().show()
+result.to_parquet("run.parquet")   # Result.read_parquet gives it back
 """
 
 from __future__ import annotations
 
 import io
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -23,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import pandas as pd
 
+from data.atomic import replacing
 from data.errors import ValidationError
 
 if TYPE_CHECKING:
@@ -121,14 +120,8 @@ class Result:
             {b"ladder.head": json.dumps(head).encode(), b"ladder.orders": orders.getvalue()}
         )
         target = Path(path)
-        handle, beside = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-        os.close(handle)
-        try:
+        with replacing(target) as beside:
             pq.write_table(table, beside)
-            os.replace(beside, target)
-        except BaseException:
-            Path(beside).unlink(missing_ok=True)
-            raise
         return target
 
     @classmethod

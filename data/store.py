@@ -1,0 +1,390 @@
+"""Candles on disk: one folder per exchange, symbol and timeframe, one Parquet file per append.
+
+    store = Store()                                       # $LADDER_STORE, or ./store
+    store.append("binance", "BTC/USDT", "1h", candles)    # only bars that are new are written
+    store.read("binance", "BTC/USDT", "1h", since="2024-01-01")
+
+    store/binance/BTC-USDT/1h/000001_20200101T000000Z_20200211T150000Z.parquet
+
+A part's name gives its place in the order of appends, its first bar and its last. What is on disk is never rewritten:
+an append adds a part, under a temporary name until it is whole, so that a kill at any moment leaves the store as it was
+before or after. Where two parts hold the same bar, the later one counts. Writers hold the series' folder alone.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+from urllib.parse import quote, unquote
+
+import numpy as np
+import pandas as pd
+
+from data.atomic import TEMP_SUFFIX, locked, replacing, sync_folder
+from data.candles import CandleReport, bar_label, clean_candles, validate_candles
+from data.coverage import COVERAGE_FILE, Span, join_spans, read_spans, write_spans
+from data.errors import ValidationError
+from data.timeframe import parse_timeframe, utc_time
+
+if TYPE_CHECKING:
+    from data.market import Market
+
+Moment = str | dt.date | pd.Timestamp
+
+_PART: Final = re.compile(r"(\d{6,})_(\d{8}T\d{6}Z)_(\d{8}T\d{6}Z)\.parquet")
+_STAMP: Final = "%Y%m%dT%H%M%SZ"
+_EXCHANGE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+_ESCAPED: Final = {"/": "-", ":": "_", "-": "%2D", "_": "%5F", ".": "%2E", "~": "%7E"}
+
+
+def symbol_to_folder(symbol: str) -> str:
+    """A folder name for any symbol: BTC/USDT is BTC-USDT, BTC/USDT:USDT is BTC-USDT_USDT, the rest percent-encoded."""
+    return "".join(_ESCAPED.get(letter) or quote(letter, safe="") for letter in symbol)
+
+
+def folder_to_symbol(folder: str) -> str:
+    """The symbol that `symbol_to_folder` gave this name to."""
+    return unquote(folder.replace("-", "/").replace("_", ":"))
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSeries:
+    """One line of `Store.list()`: a series, its first and last bar (UTC), and how many bars and bytes it takes."""
+
+    exchange: str
+    symbol: str
+    timeframe: str
+    first: pd.Timestamp
+    last: pd.Timestamp
+    bars: int
+    parts: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class _Part:
+    sequence: int
+    first: pd.Timestamp
+    last: pd.Timestamp
+    path: Path
+
+
+def _default_root() -> Path:
+    return Path(os.environ.get("LADDER_STORE") or "store")
+
+
+@dataclass(frozen=True)
+class Store:
+    """The candles under one folder: `root`, else the environment's LADDER_STORE, else ./store.
+
+    Every method that takes a span reads it as `since <= bar < until`, both optional, without a zone in UTC.
+    """
+
+    root: Path = field(default_factory=_default_root)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "root", Path(self.root))
+
+    def list(self) -> list[StoredSeries]:
+        """Every series, by exchange, symbol and timeframe; none where the folder does not exist.
+
+        Raises:
+            ValidationError: a file in a series' folder that is not a part of it, or cannot be read.
+        """
+        found = []
+        for folder in sorted(self.root.glob("*/*/*")):
+            if not folder.is_dir():
+                continue
+            exchange, symbol, timeframe = folder.parent.parent.name, folder_to_symbol(folder.parent.name), folder.name
+            with locked(folder, shared=True):
+                parts = _parts(folder)
+                times = [_read_part(part, ["time"]).index.to_numpy() for part in parts]
+                size = sum(part.path.stat().st_size for part in parts)
+            if parts:
+                first, last = min(part.first for part in parts), max(part.last for part in parts)
+                bars = len(np.unique(np.concatenate(times)))
+                found.append(StoredSeries(exchange, symbol, timeframe, first, last, bars, len(parts), size))
+        return found
+
+    def read(
+        self, exchange: str, symbol: str, timeframe: str, *, since: Moment | None = None, until: Moment | None = None
+    ) -> pd.DataFrame:
+        """The stored candles: float64, indexed by opening time (UTC, ns, named "time"), in order, each bar once.
+
+        Raises:
+            ValidationError: nothing stored of it, nothing within the span, or a part that cannot be read.
+        """
+        folder = self.folder(exchange, symbol, timeframe)
+        start = None if since is None else utc_time(since, "since")
+        end = None if until is None else utc_time(until, "until")
+        name = f"{exchange} {symbol} {timeframe}"
+        if not folder.is_dir():
+            raise ValidationError(self._absent(exchange, symbol, timeframe))
+        with locked(folder, shared=True):
+            parts = _parts(folder)
+            if not parts:
+                raise ValidationError(self._absent(exchange, symbol, timeframe))
+            wanted = [p for p in parts if (start is None or p.last >= start) and (end is None or p.first < end)]
+            candles = _merge([_read_part(part) for part in wanted])
+        if candles is not None:
+            times = candles.index
+            within = np.ones(len(times), dtype=np.bool_)
+            if start is not None:
+                within &= times >= start
+            if end is not None:
+                within &= times < end
+            candles = candles.loc[within]
+        if candles is None or candles.empty:
+            first, last = min(part.first for part in parts), max(part.last for part in parts)
+            raise ValidationError(
+                f"{name}: no bar from {since} to {until}; the store holds {bar_label(first)} to {bar_label(last)}"
+            )
+        return candles
+
+    def append(
+        self, exchange: str, symbol: str, timeframe: str, candles: pd.DataFrame, *, replace: bool = False
+    ) -> int:
+        """Add candles; those already stored with the same values are left out.
+
+        Args:
+            exchange: ccxt's id of the exchange, such as "binance".
+            symbol: ccxt's unified symbol, such as "BTC/USDT".
+            timeframe: the bars' length.
+            candles: see `data.candles.validate_candles`; further columns are stored as well.
+            replace: where a bar is stored with other values, the given ones count from now on.
+
+        Returns:
+            How many bars were written.
+
+        Raises:
+            ValidationError: candles that break a rule, or, without `replace`, a bar stored with other values. Nothing
+                is written then.
+        """
+        folder = self.folder(exchange, symbol, timeframe)
+        name = f"{exchange} {symbol} {timeframe}"
+        fresh = clean_candles(candles, timeframe=timeframe, symbol=name)
+        folder.mkdir(parents=True, exist_ok=True)
+        with locked(folder):
+            _remove_leftovers(folder)
+            parts = _parts(folder)
+            first, last = fresh.index[0], fresh.index[-1]
+            stored = _merge([_read_part(p) for p in parts if p.last >= first and p.first <= last])
+            if stored is not None:
+                fresh = _news(stored, fresh, name, replace)
+            if len(fresh):
+                _write_part(folder, parts[-1].sequence + 1 if parts else 1, fresh)
+        return len(fresh)
+
+    def last_bar(self, exchange: str, symbol: str, timeframe: str) -> pd.Timestamp | None:
+        """Opening time of the last stored bar, UTC; None where nothing is stored. Reads file names only."""
+        parts = _parts(self.folder(exchange, symbol, timeframe))
+        return max((part.last for part in parts), default=None)
+
+    def fetched(self, exchange: str, symbol: str, timeframe: str) -> tuple[Span, ...]:
+        """The stretches that `note_fetched` was told of; where it never was, those that the single parts span.
+
+        Raises:
+            ValidationError: the note of them is broken.
+        """
+        folder = self.folder(exchange, symbol, timeframe)
+        parts = _parts(folder)
+        if not parts:
+            return ()
+        spans = read_spans(folder)
+        if spans is None:
+            step = parse_timeframe(timeframe)
+            spans = [(part.first, part.last + step) for part in parts]
+        return tuple(join_spans(spans))
+
+    def note_fetched(self, exchange: str, symbol: str, timeframe: str, start: pd.Timestamp, end: pd.Timestamp) -> None:
+        """Note that the exchange has given all it has of `start <= bar < end`; its bars are to be stored already."""
+        folder = self.folder(exchange, symbol, timeframe)
+        with locked(folder):
+            write_spans(folder, [*self.fetched(exchange, symbol, timeframe), (start, end)])
+
+    def check(self, exchange: str, symbol: str, timeframe: str) -> CandleReport:
+        """Every rule and every gap of one stored series.
+
+        Raises:
+            ValidationError: nothing stored of it, or a part that cannot be read.
+        """
+        return validate_candles(self.read(exchange, symbol, timeframe), timeframe, f"{exchange} {symbol}")
+
+    def compact(self, exchange: str, symbol: str, timeframe: str) -> int:
+        """Put a series' parts into one; returns how many there were. A kill in between loses and doubles nothing.
+
+        Raises:
+            ValidationError: a part that cannot be read.
+        """
+        folder = self.folder(exchange, symbol, timeframe)
+        if not folder.is_dir():
+            return 0
+        with locked(folder):
+            _remove_leftovers(folder)
+            parts = _parts(folder)
+            whole = _merge([_read_part(part) for part in parts]) if len(parts) > 1 else None
+            if whole is not None:
+                # The whole comes last in the order, so it counts even while the parts it replaces are still there.
+                _write_part(folder, parts[-1].sequence + 1, whole)
+                for part in parts:
+                    part.path.unlink()
+                sync_folder(folder)
+        return len(parts)
+
+    def export(
+        self,
+        exchange: str,
+        symbol: str,
+        timeframe: str,
+        path: str | Path,
+        *,
+        since: Moment | None = None,
+        until: Moment | None = None,
+    ) -> Path:
+        """Write a series to one file: .csv, .csv.gz, .parquet or .feather, with a column `timestamp` (ISO, UTC) first.
+
+        `data.read_candles` reads each of them back to the same values.
+
+        Raises:
+            ValidationError: another suffix, or what `read` raises.
+        """
+        target = Path(path)
+        if not target.name.endswith((".csv", ".csv.gz", ".parquet", ".feather")):
+            raise ValidationError(
+                f"{target}: cannot write {target.suffix or 'no suffix'}; use .csv, .parquet or .feather"
+            )
+        table = self.read(exchange, symbol, timeframe, since=since, until=until).rename_axis("timestamp").reset_index()
+        with replacing(target) as temporary:
+            if target.suffix == ".parquet":
+                table.to_parquet(temporary, index=False, compression="zstd")
+            elif target.suffix == ".feather":
+                table.to_feather(temporary)
+            else:
+                table["timestamp"] = [moment.isoformat() for moment in table["timestamp"]]
+                table.to_csv(temporary, index=False, compression="gzip" if target.suffix == ".gz" else None)
+        return target
+
+    def folder(self, exchange: str, symbol: str, timeframe: str) -> Path:
+        """Where a series is kept, or would be.
+
+        Raises:
+            ValidationError: no name of an exchange, an empty symbol or no timeframe.
+        """
+        parse_timeframe(timeframe)
+        if not _EXCHANGE.fullmatch(exchange):
+            raise ValidationError(f"exchange {exchange!r}: give ccxt's id, such as 'binance'")
+        if not symbol:
+            raise ValidationError("symbol is empty; give ccxt's unified symbol, such as 'BTC/USDT'")
+        return self.root / exchange / symbol_to_folder(symbol) / timeframe
+
+    def _absent(self, exchange: str, symbol: str, timeframe: str) -> str:
+        there = [f"{series.exchange} {series.symbol} {series.timeframe}" for series in self.list()]
+        holds = f"it holds {', '.join(there[:10])}{', ...' if len(there) > 10 else ''}" if there else "it is empty"
+        return (
+            f"{exchange} {symbol} {timeframe} is not in the store {self.root} ({holds}); "
+            f"fetch it: ladder data fetch {exchange} {symbol} {timeframe} --since 2020-01-01"
+        )
+
+
+def load_candles(
+    exchange: str,
+    symbols: str | Sequence[str],
+    timeframe: str,
+    *,
+    store: Store | str | Path | None = None,
+    since: Moment | None = None,
+    until: Moment | None = None,
+) -> Market:
+    """Stored candles as a `Market`: `load_candles("binance", ["BTC/USDT"], "1h", since="2024-01-01")`.
+
+    Args:
+        exchange: ccxt's id of the exchange.
+        symbols: one or more of ccxt's unified symbols.
+        timeframe: the bars' length.
+        store: a `Store` or its folder; else the environment's LADDER_STORE, else ./store.
+        since: the first bar's earliest opening time; without a zone in UTC.
+        until: no bar opens at or after it.
+
+    Raises:
+        ValidationError: a symbol that is not in the store, or has no bar within the span.
+    """
+    from data.market import Market
+
+    shelf = store if isinstance(store, Store) else Store() if store is None else Store(Path(store))
+    names = [symbols] if isinstance(symbols, str) else list(symbols)
+    frames: Mapping[str, pd.DataFrame] = {
+        symbol: shelf.read(exchange, symbol, timeframe, since=since, until=until) for symbol in names
+    }
+    return Market.from_frames(frames, timeframe)
+
+
+def _parts(folder: Path) -> list[_Part]:
+    """A series' parts in the order of their appends; temporary files are not among them."""
+    parts = []
+    for path in folder.glob("*.parquet"):
+        match = _PART.fullmatch(path.name)
+        if match is None:
+            raise ValidationError(f"{path}: not written by the store; move it away, or append its candles")
+        first, last = (pd.to_datetime(text, format=_STAMP, utc=True).as_unit("ns") for text in match.groups()[1:])
+        parts.append(_Part(int(match[1]), first, last, path))
+    return sorted(parts)
+
+
+def _read_part(part: _Part, columns: Sequence[str] | None = None) -> pd.DataFrame:
+    import pyarrow as pa
+
+    try:
+        table = pd.read_parquet(part.path, columns=None if columns is None else [*columns]).set_index("time")
+    except (pa.ArrowException, OSError, KeyError) as error:
+        raise ValidationError(
+            f"{part.path}: cannot be read ({error}); delete it and {COVERAGE_FILE} beside it, then fetch again"
+        ) from error
+    table.index = pd.DatetimeIndex(table.index).as_unit("ns")
+    return table
+
+
+def _write_part(folder: Path, sequence: int, candles: pd.DataFrame) -> None:
+    first, last = (moment.strftime(_STAMP) for moment in (candles.index[0], candles.index[-1]))
+    with replacing(folder / f"{sequence:06d}_{first}_{last}.parquet") as temporary:
+        candles.reset_index().to_parquet(temporary, index=False, compression="zstd")
+
+
+def _merge(tables: list[pd.DataFrame]) -> pd.DataFrame | None:
+    """The parts' bars in order of time; of a bar that two parts hold, the later part's."""
+    if not tables:
+        return None
+    whole = pd.concat(tables) if len(tables) > 1 else tables[0]
+    if whole.index.is_monotonic_increasing and whole.index.is_unique:
+        return whole
+    return whole.loc[~whole.index.duplicated(keep="last")].sort_index()
+
+
+def _news(stored: pd.DataFrame, fresh: pd.DataFrame, name: str, replace: bool) -> pd.DataFrame:
+    """The bars of `fresh` that are not stored, or, with `replace`, not with these values."""
+    known = fresh.index.isin(stored.index)
+    columns = [*stored.columns, *(column for column in fresh.columns if column not in stored.columns)]
+    given = fresh.loc[known].reindex(columns=columns)
+    before = stored.loc[given.index].reindex(columns=columns)
+    differs = (given.ne(before) & ~(given.isna() & before.isna())).to_numpy(dtype=bool)
+    changed = differs.any(axis=1)
+    if changed.any() and not replace:
+        row = int(np.argmax(changed))
+        column = columns[int(np.argmax(differs[row]))]
+        raise ValidationError(
+            f"{name} bar {bar_label(given.index[row])}: stored {column} is {before[column].iloc[row]}, given is "
+            f"{given[column].iloc[row]} ({int(changed.sum()):,} bars differ); pass replace=True to keep the given ones"
+        )
+    wanted = np.ones(len(fresh), dtype=np.bool_)
+    wanted[known] = changed
+    return fresh.loc[wanted]
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """Delete what a killed writer left: only one writes at a time, and this one has not begun."""
+    for path in folder.glob(f".*{TEMP_SUFFIX}"):
+        path.unlink(missing_ok=True)

@@ -1,0 +1,38 @@
+"""How a result is judged: parity of two brokers, figures side by side, and the tearsheet.
+
+    from reports import compare, parity, tearsheet
+
+Names are imported when they are first used, so that `import reports` costs nothing. No file here is named as a function
+is: importing `reports.parity` as a module would put the module in the place of the function.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from reports.comparison import Comparison, compare
+    from reports.parity_check import Parity, ParityError, parity
+    from reports.tearsheet_page import tearsheet
+
+_HOMES = {
+    "Comparison": "reports.comparison",
+    "Parity": "reports.parity_check",
+    "ParityError": "reports.parity_check",
+    "compare": "reports.comparison",
+    "parity": "reports.parity_check",
+    "tearsheet": "reports.tearsheet_page",
+}
+
+__all__ = ["Comparison", "Parity", "ParityError", "compare", "parity", "tearsheet"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'reports' has no attribute {name!r}")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,197 @@
+"""The panel: aligned, immutable, with missing bars missing."""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from data import Market, ValidationError
+from data.timeframe import bars_per_year, parse_timeframe, utc_time
+
+
+def frame(bars: int = 8, start: str = "2024-01-01T00:00Z", price: float = 100.0, **extra: Any) -> pd.DataFrame:
+    index = pd.date_range(start, periods=bars, freq="1h")
+    close = price + np.arange(bars, dtype=float)
+    table = {"open": close - 1, "high": close + 2, "low": close - 3, "close": close, "volume": 10.0, **extra}
+    return pd.DataFrame(table, index=index)
+
+
+def two() -> Market:
+    """A has bars 0 to 7 but not 2 and 5; B has bars 1 to 4 but not 2: at 2 there is none."""
+    a, b = frame(), frame(start="2024-01-01T01:00Z", bars=4, price=50.0)
+    return Market.from_frames({"A/USD": a.drop(a.index[[2, 5]]), "B/USD": b.drop(b.index[1])}, "1h")
+
+
+def hours(market: Market) -> list[int]:
+    return [moment.hour for moment in market.index]
+
+
+def test_the_index_holds_the_times_at_which_some_symbol_has_a_bar() -> None:
+    market = two()
+    assert hours(market) == [0, 1, 3, 4, 6, 7]
+    assert market.symbols == ("A/USD", "B/USD") and market.timeframe == "1h" and len(market) == 6
+    assert market.close["B/USD"].isna().tolist() == [True, False, False, False, True, True]
+    assert str(market.index.dtype) == "datetime64[ns, UTC]" and market.index.name == "time"
+
+
+def test_on_grid_adds_the_times_without_any_bar() -> None:
+    whole = two().on_grid()
+    assert hours(whole) == list(range(8))
+    assert whole.close.loc["2024-01-01T02:00Z"].isna().all() and whole.close.loc["2024-01-01T05:00Z"].isna().all()
+
+
+def test_fields_are_tables_time_by_symbol_and_further_columns_become_fields() -> None:
+    market = Market.from_frames({"A": frame(q50=0.5), "B": frame()}, "1h")
+    assert market.fields == ("open", "high", "low", "close", "volume", "q50") and "q50" in market
+    assert market["q50"]["A"].eq(0.5).all() and market["q50"]["B"].isna().all()
+    for field in (market.open, market.high, market.low, market.close, market.volume):
+        assert field.shape == (8, 2) and field.columns.name == "symbol"
+    with pytest.raises(KeyError, match="no field 'q10'; it has open, high"):
+        market["q10"]
+
+
+def test_a_market_cannot_be_changed() -> None:
+    market = two()
+    close = market.close
+    close.iloc[0, 0] = -1.0
+    assert market.close.iloc[0, 0] == 100.0
+    source = frame()
+    from_source = Market.from_frames({"A": source}, "1h")
+    source.iloc[0, 3] = -1.0
+    assert from_source.close.iloc[0, 0] == 100.0
+    with pytest.raises(AttributeError, match="cannot be changed"):
+        market.timeframe = "1d"  # type: ignore[misc]
+
+
+def test_a_market_travels_to_another_process() -> None:
+    market = two()
+    again = pickle.loads(pickle.dumps(market))
+    assert again.fingerprint() == market.fingerprint() and again.symbols == market.symbols
+
+
+@pytest.mark.parametrize(
+    ("frames", "timeframe", "words"),
+    [
+        ({}, "1h", "no symbol given"),
+        (frame(), "1h", "no symbol given; pass {'BTC/USDT': candles"),
+        ({"A": frame()}, "1x", "timeframe '1x'"),
+        ({"A": frame().iloc[:0]}, "1h", "A: the table is empty"),
+        ({"A": frame().tz_localize(None)}, "1h", "A: the index has no time zone"),
+        ({"A": frame().drop(columns="close")}, "1h", "A: missing column close"),
+        ({"A": frame()}, "4h", r"A bar 2024-01-01 01:00\+00:00: is off the grid"),
+    ],
+)
+def test_bad_frames_are_refused_with_symbol_and_rule(frames: Any, timeframe: str, words: str) -> None:
+    with pytest.raises(ValidationError, match=words):
+        Market.from_frames(frames, timeframe)
+
+
+def test_drop_invalid_leaves_the_bars_out() -> None:
+    bad = frame()
+    bad.iloc[3, 1] = 1.0
+    assert len(Market.from_frames({"A": bad}, "1h", drop_invalid=True)) == 7
+
+
+def test_loc_takes_both_ends_in_any_spelling_of_time() -> None:
+    market = two()
+    assert hours(market.loc["2024-01-01 01:00":"2024-01-01 04:00"]) == [1, 3, 4]  # type: ignore[misc]
+    assert hours(market.loc[pd.Timestamp("2024-01-01T03:00") :]) == [3, 4, 6, 7]  # type: ignore[misc]
+    assert hours(market.loc[: pd.Timestamp("2024-01-01T02:00+01:00")]) == [0, 1]  # type: ignore[misc]
+    assert len(market.loc["2024-01":"2024-01"]) == 6  # type: ignore[misc]
+    assert len(market.loc["2025":]) == 0  # type: ignore[misc]
+    for bad in ("2024-01-01", slice(None, None, 2), slice("not a time", None)):
+        with pytest.raises(ValidationError, match=r"market\.loc"):
+            market.loc[bad]  # type: ignore[index]
+
+
+def test_iloc_and_select_give_shorter_and_narrower_markets() -> None:
+    market = two()
+    assert hours(market.iloc(1, 3)) == [1, 3]
+    assert hours(market.select(["B/USD"])) == [1, 3, 4]
+    assert market.select(("B/USD", "A/USD")).symbols == ("B/USD", "A/USD")
+    for bad, words in (
+        (["C"], r"unknown symbol \['C'\]; the market holds"),
+        ([], "unknown symbol"),
+        ("A/USD", "a list"),
+    ):
+        with pytest.raises(ValidationError, match=words):
+            market.select(bad)
+
+
+def test_with_fields_takes_only_what_lies_on_the_same_bars() -> None:
+    market = two()
+    doubled = market.with_fields(double=market.close * 2)
+    assert doubled["double"].iloc[0, 0] == 200.0 and "double" not in market
+    with pytest.raises(ValidationError, match="its 5 rows are not the market's 6 bars; reindex"):
+        market.with_fields(x=market.close.iloc[1:])
+    with pytest.raises(ValidationError, match=r"its columns are \['A/USD'\]"):
+        market.with_fields(x=market.close[["A/USD"]])
+    with pytest.raises(ValidationError, match="expected a DataFrame, time by symbol, got Series"):
+        market.with_fields(x=market.close["A/USD"])  # type: ignore[arg-type]
+
+
+def test_resampled_bars_hold_the_finer_ones() -> None:
+    coarse = Market.from_frames({"A": frame(11, q50=np.arange(11.0))}, "1h").resample("4h")
+    assert hours(coarse) == [0, 4]  # the bar of 08:00 is not complete
+    assert coarse.timeframe == "4h"
+    assert coarse.open["A"].tolist() == [99.0, 103.0] and coarse.close["A"].tolist() == [103.0, 107.0]
+    assert coarse.high["A"].tolist() == [105.0, 109.0] and coarse.low["A"].tolist() == [97.0, 101.0]
+    assert coarse.volume["A"].tolist() == [40.0, 40.0] and coarse["q50"]["A"].tolist() == [3.0, 7.0]
+
+
+def test_a_coarse_bar_without_a_fine_one_is_missing() -> None:
+    a, b = frame(12), frame(12)
+    market = Market.from_frames({"A": a.drop(a.index[4:8]), "B": b.drop(b.index[:8])}, "1h").resample("4h")
+    assert hours(market) == [0, 8]
+    assert market.volume["B"].isna().tolist() == [True, False]
+
+
+def test_resampled_weeks_open_on_monday() -> None:
+    days = frame(15).set_axis(pd.date_range("2024-01-01", periods=15, freq="D", tz="UTC"))  # a Monday
+    assert [f"{moment:%a %d}" for moment in Market.from_frames({"A": days}, "1d").resample("1w").index] == [
+        "Mon 01",
+        "Mon 08",
+    ]
+
+
+@pytest.mark.parametrize("timeframe", ["30m", "90m"])
+def test_only_whole_multiples_can_be_resampled(timeframe: str) -> None:
+    with pytest.raises(ValidationError, match="not a whole multiple of 1h"):
+        two().resample(timeframe)
+
+
+def test_an_empty_slice_can_still_be_resampled_and_gridded() -> None:
+    empty = two().loc["2025":]  # type: ignore[misc]
+    assert len(empty.resample("4h")) == 0 and len(empty.on_grid()) == 0 and "no bars" in repr(empty)
+
+
+def test_the_fingerprint_is_the_identity_of_the_data() -> None:
+    base = two()
+    assert base.fingerprint() == two().fingerprint()
+    others = [
+        base.iloc(0, 5),
+        base.select(["A/USD"]),
+        base.with_fields(close=base.close * (1 + 1e-15)),
+        base.with_fields(x=base.close),
+    ]
+    assert len({base.fingerprint(), *(other.fingerprint() for other in others)}) == 5
+
+
+def test_timeframes() -> None:
+    assert parse_timeframe("90s") == pd.Timedelta(seconds=90) and parse_timeframe("1w") == pd.Timedelta(days=7)
+    assert bars_per_year("1h") == 8760.0 and bars_per_year("30m") == 17520.0
+    for bad in ("", "h", "0h", "1M", "1.5h", "-1h", "1 h", "60", "9999999w", None, 1):
+        with pytest.raises(ValidationError, match="give a count and one of"):
+            parse_timeframe(bad)  # type: ignore[arg-type]
+
+
+def test_times_without_a_zone_are_utc() -> None:
+    assert utc_time("2020-01-01") == pd.Timestamp("2020-01-01", tz="UTC")
+    assert utc_time("2020-01-01T01:00+01:00") == pd.Timestamp("2020-01-01", tz="UTC")
+    for bad in ("yesterday-ish", "", None):
+        with pytest.raises(ValidationError, match=r"since .* is not a time"):
+            utc_time(bad, "since")  # type: ignore[arg-type]
