@@ -11,7 +11,7 @@ highest and its low the lowest of the four, its volume is not negative. Bars tha
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -87,7 +87,7 @@ class CandleReport:
         if self.ok:
             return
         mend = "" if any(finding.bar is None for finding in self.findings) else _MEND
-        raise ValidationError(_listing(self.findings) + mend)
+        raise ValidationError(listing(self.findings) + mend)
 
     def to_frame(self) -> pd.DataFrame:
         """The findings as a table: symbol, bar (UTC, NaT where the whole table is at fault), rule, message."""
@@ -103,7 +103,7 @@ class CandleReport:
             head += ", no gap"
         else:
             head += f", {_count(self.missing, 'bar')} missing in {_count(len(self.gaps), 'gap')}"
-        return "\n  ".join([head, *(_listing(entries) for entries in (self.findings, self.gaps) if entries)])
+        return "\n  ".join([head, *(listing(entries) for entries in (self.findings, self.gaps) if entries)])
 
 
 _MEND: Final = "; fix the file or pass drop_invalid=True"
@@ -128,9 +128,10 @@ def validate_candles(candles: pd.DataFrame, timeframe: str, symbol: str = "candl
         A report with one finding per bar and broken rule, in the order of the rules, and the gaps in order of time.
 
     Raises:
-        ValidationError: `timeframe` is not one.
+        ValidationError: `timeframe` is not one, or `candles` no DataFrame.
     """
     step = parse_timeframe(timeframe)
+    _require_table(candles, symbol)
     findings = list(_table_findings(candles, symbol))
     times = _utc_times(candles.index)
     if times is None or candles.empty:
@@ -160,8 +161,7 @@ def clean_candles(
             or no bar that is left.
     """
     parse_timeframe(timeframe)
-    if not isinstance(frame, pd.DataFrame):
-        raise ValidationError(f"{symbol}: give its candles as a DataFrame, not {type(frame).__name__}")
+    _require_table(frame, symbol)
     faults = tuple(_table_findings(frame, symbol))
     times = _utc_times(frame.index)
     if faults or times is None:
@@ -206,7 +206,8 @@ def _table_findings(frame: pd.DataFrame, symbol: str) -> Iterator[Finding]:
         found = ", ".join(map(str, frame.columns)) or "none"
         message = f"missing column {', '.join(missing)} (found: {found}); rename or add it"
         yield Finding(symbol, None, "columns open, high, low, close, volume", message)
-    repeated = sorted({str(column) for column in frame.columns[frame.columns.duplicated()]})
+    names = frame.columns.map(str)
+    repeated = sorted(set(names[names.duplicated()]))
     if repeated:
         yield Finding(symbol, None, "column names are unique", f"column {', '.join(repeated)} appears twice; drop one")
     for column in CANDLE_COLUMNS:
@@ -228,6 +229,11 @@ def _table_findings(frame: pd.DataFrame, symbol: str) -> Iterator[Finding]:
         yield Finding(symbol, None, "indexed by time", message)
     if frame.empty:
         yield Finding(symbol, None, "at least one bar", "the table is empty; leave the symbol out or fetch its candles")
+
+
+def _require_table(frame: object, symbol: str) -> None:
+    if not isinstance(frame, pd.DataFrame):
+        raise ValidationError(f"{symbol}: give its candles as a DataFrame, not {type(frame).__name__}")
 
 
 def _is_real(column: pd.Series) -> bool:
@@ -339,7 +345,8 @@ def _count(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
-def _listing(entries: tuple[Finding, ...] | tuple[Gap, ...]) -> str:
+def listing(entries: Sequence[Finding] | Sequence[Gap]) -> str:
+    """The first few, a line each, and how many more there are."""
     lines = [str(entry) for entry in entries[:_SHOWN]]
     rest = len(entries) - _SHOWN
     return "\n  ".join([*lines, f"... and {rest:,} more"] if rest > 0 else lines)

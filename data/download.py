@@ -9,8 +9,6 @@ counts as fetched once a later bar has come: what is missing at the end is asked
 
 from __future__ import annotations
 
-import difflib
-import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,33 +17,31 @@ from typing import Any, Final
 
 import pandas as pd
 
-from data.candles import CANDLE_COLUMNS, CandleReport, Gap, bar_label, clean_candles
-from data.coverage import uncovered
+from data.candles import CandleReport, Finding, Gap, bar_label, listing, validate_candles
+from data.coverage import Span, uncovered
 from data.errors import FetchError, ValidationError
+from data.source import Retry, Source
 from data.store import Moment, Store
-from data.timeframe import grid_origin, parse_timeframe, utc_time
+from data.timeframe import ceil_time, floor_time, parse_timeframe, utc_time
 
-_LOG: Final = logging.getLogger("ladder.data")
-_USUAL_PAGE: Final = 500  # bars a page, for the few exchanges of which ccxt does not say
 _MANY_PARTS: Final = 100  # a part per page: beyond this many they are put into one
-_MILLISECOND: Final = pd.Timedelta(milliseconds=1)
-
-
-@dataclass(frozen=True, slots=True)
-class Retry:
-    """How often a request is tried and how long is waited between: doubling from `first_wait`, seconds, with jitter."""
-
-    attempts: int = 8
-    first_wait: float = 1.0
-    longest_wait: float = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class FetchReport:
-    """What a fetch did: bars written, and the whole stored series' check with its gaps."""
+    """What a fetch did, and the check of the whole stored series.
+
+    Attributes:
+        added: bars written.
+        candles: every rule and every gap of the series as it is stored now.
+        dropped: what was wrong with the bars that `drop_invalid` left out.
+        late_start: the opening time asked for and the first one had, where the exchange had nothing in between.
+    """
 
     added: int
     candles: CandleReport
+    dropped: tuple[Finding, ...] = ()
+    late_start: Span | None = None
 
     @property
     def gaps(self) -> tuple[Gap, ...]:
@@ -53,7 +49,13 @@ class FetchReport:
         return self.candles.gaps
 
     def __str__(self) -> str:
-        return f"{self.added:,} bars added\n{self.candles}"
+        lines = ["1 bar added" if self.added == 1 else f"{self.added:,} bars added", str(self.candles)]
+        if self.late_start is not None:
+            asked, first = self.late_start
+            lines.append(f"the exchange gave no bar from {bar_label(asked)} to {bar_label(first)}")
+        if self.dropped:
+            lines.append(f"left out for breaking a rule:\n  {listing(self.dropped)}")
+        return "\n".join(lines)
 
 
 def fetch_candles(
@@ -72,7 +74,7 @@ def fetch_candles(
     """Bring the store up to date with an exchange; begins where the last fetch ended, however that one ended.
 
     Args:
-        exchange: ccxt's id of an exchange, such as "binance", or a synchronous ccxt client.
+        exchange: ccxt's id of an exchange, such as "binance", or a synchronous ccxt client (`data.source.open_client`).
         symbol: ccxt's unified symbol, such as "BTC/USDT" or "BTC/USDT:USDT".
         timeframe: the bars' length, one that the exchange has.
         since: the first bar's earliest opening time, without a zone in UTC; may be left out once something is stored.
@@ -80,7 +82,8 @@ def fetch_candles(
         store: a `Store` or its folder; else the environment's LADDER_STORE, else ./store.
         progress: show a progress bar on the standard error output.
         drop_invalid: leave out bars that break a rule, see `data.candles.clean_candles`, instead of stopping.
-        replace: where a bar is stored with other values, take the exchange's, instead of stopping.
+        replace: ask for the whole span anew, what is stored as well, and take the exchange's bars where they differ.
+            It fills gaps that the exchange has mended since.
         retry: how to wait where the network or the exchange fails for a while; `Retry()` by default.
 
     Raises:
@@ -90,187 +93,90 @@ def fetch_candles(
     """
     step = parse_timeframe(timeframe)
     shelf = store if isinstance(store, Store) else Store() if store is None else Store(Path(store))
-    source = _Source.open(exchange, symbol, timeframe, retry or Retry())
-    start, end = _span(source, shelf, since, until)
-    holes = uncovered(shelf.fetched(source.id, symbol, timeframe), start, end)
+    source = Source.open(exchange, symbol, timeframe, retry or Retry())
     series = (source.id, symbol, timeframe)
+    start, end = _span(source, shelf, since, until)
+    holes = [(start, end)] if replace else uncovered(shelf.fetched(*series), start, end)
+    first_bar = shelf.first_bar(*series)
+    parts = shelf.part_count(*series)
     added = 0
-    with _progress_bar(progress, f"{source.id} {symbol} {timeframe}", holes, step) as advance:
+    dropped: list[Finding] = []
+    with _progress_bar(progress, source.name, holes, step) as advance:
         for first, stop in holes:
+            begun = first_bar is not None and first_bar < first
             cursor = first
-            while cursor < stop:
-                page = source.page(cursor, end)
-                reach = min(cursor + source.limit * step, stop)
-                inside = page.loc[page.index < reach]
-                if len(inside):
-                    candles = clean_candles(
-                        inside, timeframe=timeframe, symbol=f"{source.id} {symbol}", drop_invalid=drop_invalid
-                    )
-                    added += shelf.append(*series, candles, replace=replace)
-                    following = _floor(inside.index.max(), timeframe) + step
-                    shelf.note_fetched(*series, first, following)
-                elif len(page) > 1:
-                    # Binance and others answer a stretch without bars with the bars after it. A single bar proves
-                    # nothing: some exchanges add their newest one to every page.
-                    following = min(_floor(page.index.min(), timeframe), stop)
-                else:
-                    following = reach
-                advance(following - cursor)
-                cursor = following
-            if stop < end and shelf.last_bar(*series) is not None:
+            for page in source.pages(first, stop, end, begun=begun):
+                bars, faults = _sound(page.bars, source, drop_invalid=drop_invalid)
+                dropped += faults
+                if len(bars):
+                    added += _append(shelf, series, bars, replace=replace)
+                    first_bar = bars.index[0] if first_bar is None else min(first_bar, bars.index[0])
+                    parts += 1
+                if len(page.bars) and first_bar is not None:
+                    shelf.note_fetched(*series, first, page.following)
+                if parts > _MANY_PARTS:
+                    shelf.compact(*series)
+                    parts = 1
+                advance(page.following - cursor)
+                cursor = page.following
+            if stop < end and first_bar is not None:
                 shelf.note_fetched(*series, first, stop)
-    if shelf.last_bar(*series) is None:
+    if first_bar is None:
         raise FetchError(
-            f"{source.id} {symbol} {timeframe}: the exchange gave no bar from {bar_label(start)} to {bar_label(end)}; "
-            "ask for a later since"
+            f"{source.name}: the exchange gave no {'valid ' if dropped else ''}bar from {bar_label(start)} to "
+            f"{bar_label(end)}; ask for a later since"
         )
-    if len(list(shelf.folder(*series).glob("*.parquet"))) > _MANY_PARTS:
-        shelf.compact(*series)
-    return FetchReport(added, shelf.check(*series))
+    late = (start, min(first_bar, end)) if since is not None and start < first_bar else None
+    return FetchReport(added, shelf.check(*series), tuple(dropped), late)
 
 
-@dataclass(frozen=True, slots=True)
-class _Source:
-    """One symbol's candles at one exchange; every request is tried again while the fault may pass."""
-
-    client: Any
-    symbol: str
-    timeframe: str
-    limit: int
-    retry: Retry
-
-    @property
-    def id(self) -> str:
-        return str(self.client.id)
-
-    @classmethod
-    def open(cls, exchange: str | Any, symbol: str, timeframe: str, retry: Retry) -> _Source:
-        client = _client(exchange) if isinstance(exchange, str) else exchange
-        if client.has.get("fetchOHLCV") is not True:
-            raise ValidationError(f"{client.id}: ccxt can fetch no candles from it; choose another exchange")
-        if timeframe not in (client.timeframes or {}):
-            raise ValidationError(
-                f"{client.id} has no timeframe {timeframe}; it has {', '.join(client.timeframes or {})}"
-            )
-        _patiently(retry, client.id, client.load_markets)
-        if symbol not in client.markets:
-            close = difflib.get_close_matches(symbol, list(client.markets), n=3)
-            hint = f"did you mean {' or '.join(close)}?" if close else "use ccxt's unified form, such as BTC/USDT"
-            raise ValidationError(f"{client.id} has no symbol {symbol!r}; {hint}")
-        limit = client.feature_value(symbol, "fetchOHLCV", "limit", _USUAL_PAGE) or _USUAL_PAGE
-        return cls(client, symbol, timeframe, int(limit), retry)
-
-    def now(self) -> pd.Timestamp:
-        """The exchange's clock where it shows it, else ours."""
-        if self.client.has.get("fetchTime") is True:
-            milliseconds = _patiently(self.retry, self.id, self.client.fetch_time)
-        else:
-            milliseconds = self.client.milliseconds()
-        return pd.Timestamp(int(milliseconds), unit="ms", tz="UTC").as_unit("ns")
-
-    def page(self, since: pd.Timestamp, end: pd.Timestamp) -> pd.DataFrame:
-        """The bars the exchange answers with, those of `since <= bar < end`, as they came but for exact repetitions."""
-        place = f"{self.id} {self.symbol} {self.timeframe} from {bar_label(since)}"
-        milliseconds = (since - pd.Timestamp(0, tz="UTC")) // _MILLISECOND
-        fetch = self.client.fetch_ohlcv
-        rows = _patiently(self.retry, place, fetch, self.symbol, self.timeframe, milliseconds, self.limit)
-        for row in rows:
-            if len(row) < 6 or not isinstance(row[0], int | float):
-                raise ValidationError(
-                    f"{place}: the exchange sent {row!r} for a bar: [time, open, high, low, close, volume]"
-                )
-        table = pd.DataFrame([row[:6] for row in rows], columns=["time", *CANDLE_COLUMNS]).drop_duplicates()
-        times = pd.DatetimeIndex(pd.to_datetime(table.pop("time").astype("int64"), unit="ms", utc=True), name="time")
-        table = table.astype("float64").set_index(times.as_unit("ns"))
-        return table.loc[(times >= since) & (times < end)].sort_index(kind="stable")
+def _sound(bars: pd.DataFrame, source: Source, *, drop_invalid: bool) -> tuple[pd.DataFrame, tuple[Finding, ...]]:
+    """A page's bars that keep every rule, and what is wrong with the others."""
+    report = validate_candles(bars, source.timeframe, f"{source.id} {source.symbol}")
+    if bars.empty or report.ok:
+        return bars, ()
+    if not drop_invalid:
+        raise ValidationError(
+            f"{listing(report.findings)}; so the exchange sent it. What came before is stored; to leave such bars out "
+            "and go on, pass drop_invalid=True (--drop-invalid)"
+        )
+    return bars.loc[~bars.index.isin([finding.bar for finding in report.findings])], report.findings
 
 
-def _client(exchange: str) -> Any:
-    import ccxt
-
-    if exchange not in ccxt.exchanges:
-        close = difflib.get_close_matches(exchange, ccxt.exchanges, n=3)
-        hint = f"did you mean {' or '.join(close)}?" if close else "see ccxt.exchanges for those there are"
-        raise ValidationError(f"exchange {exchange!r} is unknown to ccxt; {hint}")
-    return getattr(ccxt, exchange)({"enableRateLimit": True})
+def _append(shelf: Store, series: tuple[str, str, str], bars: pd.DataFrame, *, replace: bool) -> int:
+    try:
+        return shelf.append(*series, bars, replace=replace)
+    except ValidationError as error:
+        raise ValidationError(f"{error} (--replace); what came before is stored") from error
 
 
 def _span(
-    source: _Source, shelf: Store, since: Moment | None, until: Moment | None
+    source: Source, shelf: Store, since: Moment | None, until: Moment | None
 ) -> tuple[pd.Timestamp, pd.Timestamp]:
     """From the first opening time asked for to the end of the last closed bar, or to `until`."""
-    name = f"{source.id} {source.symbol} {source.timeframe}"
     step = parse_timeframe(source.timeframe)
     if since is not None:
-        start = _ceil(utc_time(since, "since"), source.timeframe)
+        start = ceil_time(utc_time(since, "since"), source.timeframe)
     else:
         stored = shelf.fetched(source.id, source.symbol, source.timeframe)
         if not stored:
-            raise ValidationError(f"{name}: nothing is stored of it yet; say from when, such as since 2020-01-01")
+            raise ValidationError(
+                f"{source.name}: nothing is stored of it yet; say from when, such as since=2020-01-01 (--since)"
+            )
         start = stored[0][0]
-    end = _floor(source.now(), source.timeframe)
-    if until is not None:
-        end = min(end, _ceil(utc_time(until, "until"), source.timeframe))
+    latest = floor_time(source.now(), source.timeframe)
+    end = latest if until is None else min(latest, ceil_time(utc_time(until, "until"), source.timeframe))
     if start + step > end:
+        what = "no bar opens" if end < latest else "no bar has closed"
         raise ValidationError(
-            f"{name}: no bar has closed from {bar_label(start)} to {bar_label(end)}; ask for an earlier since"
+            f"{source.name}: {what} from {bar_label(start)} to {bar_label(end)}; ask for an earlier since"
         )
     return start, end
 
 
-def _floor(moment: pd.Timestamp, timeframe: str) -> pd.Timestamp:
-    """The opening time of the bar that `moment` lies in."""
-    step, origin = parse_timeframe(timeframe), grid_origin(timeframe)
-    return origin + (moment - origin) // step * step
-
-
-def _ceil(moment: pd.Timestamp, timeframe: str) -> pd.Timestamp:
-    """The first opening time at or after `moment`."""
-    opening = _floor(moment, timeframe)
-    return opening if opening == moment else opening + parse_timeframe(timeframe)
-
-
-def _patiently(retry: Retry, place: str, request: Callable[..., Any], *arguments: Any) -> Any:
-    """A request's answer; faults that may pass are waited out, by doubling, the others are raised in our words."""
-    import ccxt
-    import tenacity
-
-    attempts = tenacity.Retrying(
-        retry=tenacity.retry_if_exception_type((ccxt.NetworkError, ccxt.BadResponse)),
-        wait=tenacity.wait_exponential(multiplier=retry.first_wait, max=retry.longest_wait)
-        + tenacity.wait_random(0, retry.first_wait),
-        stop=tenacity.stop_after_attempt(retry.attempts),
-        before_sleep=tenacity.before_sleep_log(_LOG, logging.WARNING),
-        reraise=True,
-    )
-    try:
-        return attempts(_readable, request, *arguments)
-    except (ccxt.NetworkError, ccxt.BadResponse) as error:
-        raise FetchError(
-            f"{place}: gave up after {retry.attempts} attempts ({type(error).__name__}: {error}); "
-            "what had arrived is stored, run the same fetch again to go on"
-        ) from error
-    except ccxt.BadSymbol as error:
-        raise ValidationError(f"{place}: the exchange does not know the symbol ({error})") from error
-    except ccxt.AuthenticationError as error:
-        raise FetchError(f"{place}: the exchange asks for valid keys or refuses this caller ({error})") from error
-    except ccxt.BaseError as error:
-        raise FetchError(f"{place}: the exchange refused ({type(error).__name__}: {error})") from error
-
-
-def _readable(request: Callable[..., Any], *arguments: Any) -> Any:
-    """The answer, or BadResponse where ccxt stumbles over a body that was cut off or is no answer at all."""
-    import ccxt
-
-    try:
-        return request(*arguments)
-    except (TypeError, ValueError, LookupError, AttributeError) as error:
-        raise ccxt.BadResponse(f"the answer cannot be read ({type(error).__name__}: {error})") from error
-
-
 @contextmanager
 def _progress_bar(
-    shown: bool, title: str, holes: list[tuple[pd.Timestamp, pd.Timestamp]], step: pd.Timedelta
+    shown: bool, title: str, holes: list[Span], step: pd.Timedelta
 ) -> Iterator[Callable[[pd.Timedelta], None]]:
     """A function that is told of each stretch of time done with."""
     if not shown:

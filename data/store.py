@@ -25,10 +25,11 @@ from urllib.parse import quote, unquote
 import numpy as np
 import pandas as pd
 
-from data.atomic import TEMP_SUFFIX, locked, replacing, sync_folder
+from data.atomic import locked, replacing, sync_folder
 from data.candles import CandleReport, bar_label, clean_candles, validate_candles
-from data.coverage import COVERAGE_FILE, Span, join_spans, read_spans, write_spans
+from data.coverage import Span, join_spans, read_spans, write_spans
 from data.errors import ValidationError
+from data.parts import count_bars, list_parts, merge, read_part, remove_leftovers, write_part
 from data.timeframe import parse_timeframe, utc_time
 
 if TYPE_CHECKING:
@@ -36,8 +37,7 @@ if TYPE_CHECKING:
 
 Moment = str | dt.date | pd.Timestamp
 
-_PART: Final = re.compile(r"(\d{6,})_(\d{8}T\d{6}Z)_(\d{8}T\d{6}Z)\.parquet")
-_STAMP: Final = "%Y%m%dT%H%M%SZ"
+_TIME_COLUMNS: Final = ("time", "timestamp")  # what the index is called in a part, and in an export
 _EXCHANGE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _ESCAPED: Final = {"/": "-", ":": "_", "-": "%2D", "_": "%5F", ".": "%2E", "~": "%7E"}
 
@@ -64,14 +64,6 @@ class StoredSeries:
     bars: int
     parts: int
     size: int
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class _Part:
-    sequence: int
-    first: pd.Timestamp
-    last: pd.Timestamp
-    path: Path
 
 
 def _default_root() -> Path:
@@ -102,12 +94,11 @@ class Store:
                 continue
             exchange, symbol, timeframe = folder.parent.parent.name, folder_to_symbol(folder.parent.name), folder.name
             with locked(folder, shared=True):
-                parts = _parts(folder)
-                times = [_read_part(part, ["time"]).index.to_numpy() for part in parts]
+                parts = list_parts(folder)
+                bars = count_bars(parts)
                 size = sum(part.path.stat().st_size for part in parts)
             if parts:
                 first, last = min(part.first for part in parts), max(part.last for part in parts)
-                bars = len(np.unique(np.concatenate(times)))
                 found.append(StoredSeries(exchange, symbol, timeframe, first, last, bars, len(parts), size))
         return found
 
@@ -126,11 +117,11 @@ class Store:
         if not folder.is_dir():
             raise ValidationError(self._absent(exchange, symbol, timeframe))
         with locked(folder, shared=True):
-            parts = _parts(folder)
+            parts = list_parts(folder)
             if not parts:
                 raise ValidationError(self._absent(exchange, symbol, timeframe))
             wanted = [p for p in parts if (start is None or p.last >= start) and (end is None or p.first < end)]
-            candles = _merge([_read_part(part) for part in wanted])
+            candles = merge([read_part(part) for part in wanted])
         if candles is not None:
             times = candles.index
             within = np.ones(len(times), dtype=np.bool_)
@@ -142,7 +133,7 @@ class Store:
         if candles is None or candles.empty:
             first, last = min(part.first for part in parts), max(part.last for part in parts)
             raise ValidationError(
-                f"{name}: no bar from {since} to {until}; the store holds {bar_label(first)} to {bar_label(last)}"
+                f"{name}: no bar{_span_text(since, until)}; the store holds {bar_label(first)} to {bar_label(last)}"
             )
         return candles
 
@@ -156,34 +147,49 @@ class Store:
             symbol: ccxt's unified symbol, such as "BTC/USDT".
             timeframe: the bars' length.
             candles: see `data.candles.validate_candles`; further columns are stored as well.
-            replace: where a bar is stored with other values, the given ones count from now on.
+            replace: where a bar is stored with other values, the given ones count from now on; a stored bar keeps the
+                further columns that `candles` does not have.
 
         Returns:
             How many bars were written.
 
         Raises:
-            ValidationError: candles that break a rule, or, without `replace`, a bar stored with other values. Nothing
-                is written then.
+            ValidationError: candles that break a rule or have a column named as the index is stored, or, without
+                `replace`, a bar stored with other values. Nothing is written then.
         """
         folder = self.folder(exchange, symbol, timeframe)
         name = f"{exchange} {symbol} {timeframe}"
         fresh = clean_candles(candles, timeframe=timeframe, symbol=name)
+        taken = [column for column in _TIME_COLUMNS if column in fresh.columns]
+        if taken:
+            raise ValidationError(
+                f"{name}: column {taken[0]} would be mixed up with the index of times; drop or rename it"
+            )
         folder.mkdir(parents=True, exist_ok=True)
         with locked(folder):
-            _remove_leftovers(folder)
-            parts = _parts(folder)
+            remove_leftovers(folder)
+            parts = list_parts(folder)
             first, last = fresh.index[0], fresh.index[-1]
-            stored = _merge([_read_part(p) for p in parts if p.last >= first and p.first <= last])
+            stored = merge([read_part(p) for p in parts if p.last >= first and p.first <= last])
             if stored is not None:
                 fresh = _news(stored, fresh, name, replace)
             if len(fresh):
-                _write_part(folder, parts[-1].sequence + 1 if parts else 1, fresh)
+                write_part(folder, parts[-1].sequence + 1 if parts else 1, fresh)
         return len(fresh)
+
+    def first_bar(self, exchange: str, symbol: str, timeframe: str) -> pd.Timestamp | None:
+        """Opening time of the first stored bar, UTC; None where nothing is stored. Reads file names only."""
+        parts = list_parts(self.folder(exchange, symbol, timeframe))
+        return min((part.first for part in parts), default=None)
 
     def last_bar(self, exchange: str, symbol: str, timeframe: str) -> pd.Timestamp | None:
         """Opening time of the last stored bar, UTC; None where nothing is stored. Reads file names only."""
-        parts = _parts(self.folder(exchange, symbol, timeframe))
+        parts = list_parts(self.folder(exchange, symbol, timeframe))
         return max((part.last for part in parts), default=None)
+
+    def part_count(self, exchange: str, symbol: str, timeframe: str) -> int:
+        """How many files a series lies in; `compact` makes them one."""
+        return len(list_parts(self.folder(exchange, symbol, timeframe)))
 
     def fetched(self, exchange: str, symbol: str, timeframe: str) -> tuple[Span, ...]:
         """The stretches that `note_fetched` was told of; where it never was, those that the single parts span.
@@ -192,7 +198,7 @@ class Store:
             ValidationError: the note of them is broken.
         """
         folder = self.folder(exchange, symbol, timeframe)
-        parts = _parts(folder)
+        parts = list_parts(folder)
         if not parts:
             return ()
         spans = read_spans(folder)
@@ -225,12 +231,15 @@ class Store:
         if not folder.is_dir():
             return 0
         with locked(folder):
-            _remove_leftovers(folder)
-            parts = _parts(folder)
-            whole = _merge([_read_part(part) for part in parts]) if len(parts) > 1 else None
+            remove_leftovers(folder)
+            parts = list_parts(folder)
+            whole = merge([read_part(part) for part in parts]) if len(parts) > 1 else None
             if whole is not None:
+                if read_spans(folder) is None:
+                    # Until now the parts themselves told what has been fetched, and what lies between them has not.
+                    write_spans(folder, self.fetched(exchange, symbol, timeframe))
                 # The whole comes last in the order, so it counts even while the parts it replaces are still there.
-                _write_part(folder, parts[-1].sequence + 1, whole)
+                write_part(folder, parts[-1].sequence + 1, whole)
                 for part in parts:
                     part.path.unlink()
                 sync_folder(folder)
@@ -323,68 +332,29 @@ def load_candles(
     return Market.from_frames(frames, timeframe)
 
 
-def _parts(folder: Path) -> list[_Part]:
-    """A series' parts in the order of their appends; temporary files are not among them."""
-    parts = []
-    for path in folder.glob("*.parquet"):
-        match = _PART.fullmatch(path.name)
-        if match is None:
-            raise ValidationError(f"{path}: not written by the store; move it away, or append its candles")
-        first, last = (pd.to_datetime(text, format=_STAMP, utc=True).as_unit("ns") for text in match.groups()[1:])
-        parts.append(_Part(int(match[1]), first, last, path))
-    return sorted(parts)
-
-
-def _read_part(part: _Part, columns: Sequence[str] | None = None) -> pd.DataFrame:
-    import pyarrow as pa
-
-    try:
-        table = pd.read_parquet(part.path, columns=None if columns is None else [*columns]).set_index("time")
-    except (pa.ArrowException, OSError, KeyError) as error:
-        raise ValidationError(
-            f"{part.path}: cannot be read ({error}); delete it and {COVERAGE_FILE} beside it, then fetch again"
-        ) from error
-    table.index = pd.DatetimeIndex(table.index).as_unit("ns")
-    return table
-
-
-def _write_part(folder: Path, sequence: int, candles: pd.DataFrame) -> None:
-    first, last = (moment.strftime(_STAMP) for moment in (candles.index[0], candles.index[-1]))
-    with replacing(folder / f"{sequence:06d}_{first}_{last}.parquet") as temporary:
-        candles.reset_index().to_parquet(temporary, index=False, compression="zstd")
-
-
-def _merge(tables: list[pd.DataFrame]) -> pd.DataFrame | None:
-    """The parts' bars in order of time; of a bar that two parts hold, the later part's."""
-    if not tables:
-        return None
-    whole = pd.concat(tables) if len(tables) > 1 else tables[0]
-    if whole.index.is_monotonic_increasing and whole.index.is_unique:
-        return whole
-    return whole.loc[~whole.index.duplicated(keep="last")].sort_index()
+def _span_text(since: Moment | None, until: Moment | None) -> str:
+    return (f" since {since}" if since is not None else "") + (f" before {until}" if until is not None else "")
 
 
 def _news(stored: pd.DataFrame, fresh: pd.DataFrame, name: str, replace: bool) -> pd.DataFrame:
-    """The bars of `fresh` that are not stored, or, with `replace`, not with these values."""
+    """The bars of `fresh` that are not stored, or, with `replace`, not with these values.
+
+    A column that `fresh` does not have says nothing: a stored bar keeps what it holds there.
+    """
     known = fresh.index.isin(stored.index)
-    columns = [*stored.columns, *(column for column in fresh.columns if column not in stored.columns)]
-    given = fresh.loc[known].reindex(columns=columns)
-    before = stored.loc[given.index].reindex(columns=columns)
-    differs = (given.ne(before) & ~(given.isna() & before.isna())).to_numpy(dtype=bool)
+    given = fresh.loc[known]
+    before = stored.loc[given.index]
+    compared = before.reindex(columns=fresh.columns)
+    differs = (given.ne(compared) & ~(given.isna() & compared.isna())).to_numpy(dtype=bool)
     changed = differs.any(axis=1)
     if changed.any() and not replace:
         row = int(np.argmax(changed))
-        column = columns[int(np.argmax(differs[row]))]
+        column = fresh.columns[int(np.argmax(differs[row]))]
         raise ValidationError(
-            f"{name} bar {bar_label(given.index[row])}: stored {column} is {before[column].iloc[row]}, given is "
+            f"{name} bar {bar_label(given.index[row])}: stored {column} is {compared[column].iloc[row]}, given is "
             f"{given[column].iloc[row]} ({int(changed.sum()):,} bars differ); pass replace=True to keep the given ones"
         )
     wanted = np.ones(len(fresh), dtype=np.bool_)
     wanted[known] = changed
-    return fresh.loc[wanted]
-
-
-def _remove_leftovers(folder: Path) -> None:
-    """Delete what a killed writer left: only one writes at a time, and this one has not begun."""
-    for path in folder.glob(f".*{TEMP_SUFFIX}"):
-        path.unlink(missing_ok=True)
+    kept = [column for column in stored.columns if column not in fresh.columns]
+    return fresh.loc[wanted].join(before[kept]) if kept and changed.any() else fresh.loc[wanted]

@@ -6,6 +6,7 @@ import datetime as dt
 import re
 from typing import Final
 
+import numpy as np
 import pandas as pd
 
 from data.errors import ValidationError
@@ -19,7 +20,8 @@ _UNITS: Final = {
 }
 _PATTERN: Final = re.compile(r"([1-9][0-9]{0,6})([smhdw])")
 _YEAR: Final = pd.Timedelta(days=365)
-# Weeks open on Monday on every exchange that ccxt lists; 1970-01-05 was the epoch's first Monday.
+# Weeks open on Monday, as on Binance, OKX and Bybit; 1970-01-05 was the epoch's first. An exchange whose weeks open on
+# another day is found out: its bars are off the grid.
 _MONDAY: Final = pd.Timestamp("1970-01-05", tz="UTC")
 _EPOCH: Final = pd.Timestamp("1970-01-01", tz="UTC")
 
@@ -49,6 +51,18 @@ def bars_per_year(timeframe: str) -> float:
     return float(_YEAR / parse_timeframe(timeframe))
 
 
+def floor_time(moment: pd.Timestamp, timeframe: str) -> pd.Timestamp:
+    """The opening time of the bar that `moment` (UTC) lies in."""
+    step, origin = parse_timeframe(timeframe), grid_origin(timeframe)
+    return origin + (moment - origin) // step * step
+
+
+def ceil_time(moment: pd.Timestamp, timeframe: str) -> pd.Timestamp:
+    """The first opening time at or after `moment` (UTC)."""
+    opening = floor_time(moment, timeframe)
+    return opening if opening == moment else opening + parse_timeframe(timeframe)
+
+
 def utc_time(value: str | dt.date | pd.Timestamp, name: str = "time") -> pd.Timestamp:
     """A moment that a person gave, in UTC: "2020-01-01", "2020-01-01 12:00", a date or a datetime.
 
@@ -58,12 +72,14 @@ def utc_time(value: str | dt.date | pd.Timestamp, name: str = "time") -> pd.Time
         ValidationError: it is not a time; names it by `name`.
     """
     try:
+        if not isinstance(value, str | dt.date | np.datetime64):
+            raise TypeError(f"a {type(value).__name__}")
         moment = pd.Timestamp(value)
-    except (ValueError, TypeError) as error:
+        if pd.isna(moment):
+            raise ValueError("no time at all")
+        moment = moment.tz_localize("UTC") if moment.tzinfo is None else moment.tz_convert("UTC")
+        return moment.as_unit("ns")
+    except (ValueError, TypeError, OverflowError) as error:
         raise ValidationError(
-            f"{name} {value!r} is not a time; give one such as 2020-01-01 or 2020-01-01T12:00Z"
+            f"{name} {value!r} is not a time from 1678 to 2261; give one such as 2020-01-01 or 2020-01-01T12:00Z"
         ) from error
-    if not isinstance(moment, pd.Timestamp):
-        raise ValidationError(f"{name} {value!r} is not a time; give one such as 2020-01-01 or 2020-01-01T12:00Z")
-    moment = moment.tz_localize("UTC") if moment.tzinfo is None else moment.tz_convert("UTC")
-    return moment.as_unit("ns")

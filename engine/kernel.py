@@ -38,8 +38,15 @@ with compile_cached(rules.__file__, __file__):
         return free
 
     @njit(cache=True)
+    def _any_order(amounts, start, stop):  # type: ignore[no-untyped-def]
+        for col in range(start, stop):
+            if amounts[col] != 0.0:
+                return True
+        return False
+
+    @njit(cache=True)
     def _fill_orders(i, group, start, stop, bars, terms, account, pending, fills):  # type: ignore[no-untyped-def]
-        """Fill what is pending at the open of bar `i`."""
+        """Fill what is pending at the open of bar `i`; whether an order goes on waiting for its symbol's next bar."""
         open_prices = bars[0]
         fee, slippage, steps, _, leverage = terms
         cash, held, mark = account
@@ -75,22 +82,14 @@ with compile_cached(rules.__file__, __file__):
                 fills[2][slot, 0] = amount
                 fills[2][slot, 1] = price
                 fills[2][slot, 2] = paid
+        return _any_order(amounts, start, stop)
 
     @njit(cache=True)
-    def _decide(i, group, start, stop, bars, targets, terms, account, pending):  # type: ignore[no-untyped-def]
-        """Turn the targets of bar `i` into the orders that wait for the next open."""
-        closes = bars[1]
+    def _decide(i, group, start, stop, targets, terms, account, pending):  # type: ignore[no-untyped-def]
+        """Turn the targets of bar `i` into the orders that wait for the next open; whether there is any."""
         steps, minima = terms[2], terms[3]
         cash, held, mark = account
         amounts, decided, decided_close, smallest = pending
-        wanted = False
-        for col in range(start, stop):
-            if not np.isnan(closes[i, col]):
-                mark[col] = closes[i, col]
-            if not np.isnan(targets[i, col]):
-                wanted = True
-        if not wanted:
-            return
         equity = cash[group]
         for col in range(start, stop):
             if held[col] != 0.0:
@@ -105,6 +104,7 @@ with compile_cached(rules.__file__, __file__):
             decided_close[col] = mark[col]
             smallest[col] = _smallest_order(minima[col], equity)
             amounts[col] = amount if _is_sendable(amount, held[col], mark[col], smallest[col]) else 0.0
+        return _any_order(amounts, start, stop)
 
     @njit(cache=True)
     def simulate(group_lengths, cash, bars, targets, terms, fills, positions):  # type: ignore[no-untyped-def]
@@ -121,14 +121,25 @@ with compile_cached(rules.__file__, __file__):
             positions: written to: amount held at each close, (T, C).
         """
         length, columns = targets.shape
-        account = (cash.copy(), np.zeros(columns), np.full(columns, np.nan))
+        closes = bars[1]
+        held, mark = np.zeros(columns), np.full(columns, np.nan)
+        account = (cash.copy(), held, mark)
         pending = (np.zeros(columns), np.zeros(columns, dtype=np.int64), np.zeros(columns), np.zeros(columns))
         start = 0
         for group in range(len(group_lengths)):
             stop = start + group_lengths[group]
+            waiting = False
             for i in range(length):
-                _fill_orders(i, group, start, stop, bars, terms, account, pending, fills)
-                _decide(i, group, start, stop, bars, targets, terms, account, pending)
+                # Most bars neither fill nor decide: a call, which counts references to each array, would cost most.
+                if waiting:
+                    waiting = _fill_orders(i, group, start, stop, bars, terms, account, pending, fills)
+                wanted = False
                 for col in range(start, stop):
-                    positions[i, col] = account[1][col]
+                    if not np.isnan(closes[i, col]):
+                        mark[col] = closes[i, col]
+                    wanted |= not np.isnan(targets[i, col])
+                if wanted:
+                    waiting = _decide(i, group, start, stop, targets, terms, account, pending)
+                for col in range(start, stop):
+                    positions[i, col] = held[col]
             start = stop

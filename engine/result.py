@@ -180,12 +180,12 @@ def order_table(
         {
             "decided_at": index[decided],
             "filled_at": index[filled],
-            "symbol": np.asarray(symbols, dtype=object)[column],
-            "side": np.where(amount > 0, "buy", "sell"),
+            "symbol": pd.array(list(symbols), dtype="str").take(column),
+            "side": pd.array(["sell", "buy"], dtype="str").take((amount > 0).astype(np.int64)),
             "amount": np.abs(amount),
             "price": price,
             "fee": fee,
-            "reason": reason,
+            "reason": pd.array(reason, dtype="str"),
         },
         columns=list(ORDER_COLUMNS),
-    ).astype({"symbol": "str", "side": "str", "reason": "str"})
+    )

@@ -15,6 +15,7 @@ import pandas as pd
 
 from data.errors import ValidationError
 from data.market import Market
+from engine.code_version import code_version
 from engine.costs import Costs
 from engine.limits import RiskLimits
 from engine.result import Result, order_table
@@ -81,6 +82,7 @@ class Run:
             },
             "versions": {name: _version(name) for name in ("ladder", engine, "numpy", "pandas")}
             | {"python": platform.python_version()},
+            "commit": code_version(),
         }
 
 

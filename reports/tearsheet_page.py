@@ -145,7 +145,7 @@ def _what_ran(result: Result, benchmark: Result | pd.Series | None) -> dict[str,
         "Venue": _venue(meta.get("venue")),
         "Initial cash": f"{result.cash:,.2f}",
         "Versions": _plain(meta.get("versions")),
-        "Code": str(meta.get("commit", "no commit recorded")),
+        "Code": str(meta.get("commit") or "no commit recorded"),
     }
     if isinstance(benchmark, Result):
         span = f"{len(benchmark.equity):,} bars of {benchmark.timeframe}"

@@ -92,6 +92,20 @@ assert len(result.orders) > 1
     assert absent not in modules_after(code + "del sys.modules[" + repr(absent) + "]")
 
 
+def test_public_names_stay_what_they_are_once_the_engines_are_loaded():
+    # A module of ours that is named as a function is would take its place when it is first imported.
+    import engine
+    from engine import brokers
+
+    for name in ("engine.event_driven", "engine.vectorized", "reports.parity_check", "reports.tearsheet_page"):
+        importlib.import_module(name)
+    assert engine.backtest is brokers.backtest
+    assert engine.paper is brokers.paper
+    for module, names in PUBLIC.items():
+        package = importlib.import_module(module)
+        assert [name for name in names if type(getattr(package, name)) is type(importlib)] == []
+
+
 def test_command_ladder_is_the_one_of_pyproject():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     module, _, attribute = project["scripts"]["ladder"].partition(":")

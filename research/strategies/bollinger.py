@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,8 @@ import pandas as pd
 from data.errors import ValidationError
 from data.market import Market
 from engine.strategy import Strategy
+from research.strategies.checks import require_bars, require_fraction
+from research.strategies.windows import rolling_deviation, rolling_mean
 
 
 @dataclass(frozen=True)
@@ -33,8 +36,12 @@ class BollingerReversion(Strategy):
     shorts: bool = False
 
     def __post_init__(self) -> None:
-        if self.window < 2 or self.width <= 0:
-            raise ValidationError(f"BollingerReversion: window {self.window} must be at least 2, width {self.width} > 0")
+        require_bars("BollingerReversion", window=self.window)
+        if self.window < 2:
+            raise ValidationError(f"BollingerReversion: window {self.window} must be at least 2 bars to deviate over")
+        if not 0 < self.width < math.inf:
+            raise ValidationError(f"BollingerReversion: width {self.width!r} must be a positive number of deviations")
+        require_fraction("BollingerReversion", 0.0, weight=self.weight)
 
     @property
     def warmup(self) -> int:
@@ -49,8 +56,7 @@ class BollingerReversion(Strategy):
 
     def _one(self, close: pd.Series) -> pd.Series:
         traded = close.dropna()
-        bars = traded.rolling(self.window)
-        mean, deviation = bars.mean(), bars.std(ddof=0)
+        mean, deviation = rolling_mean(traded, self.window), rolling_deviation(traded, self.window)
         below = traded < mean - self.width * deviation
         above = traded > mean + self.width * deviation
         over_mean = traded > mean

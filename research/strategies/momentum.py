@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Integral
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,7 @@ from data.errors import ValidationError
 from data.market import Market
 from data.timeframe import grid_origin, parse_timeframe
 from engine.strategy import Strategy
+from research.strategies.checks import require_bars, require_fraction
 
 
 @dataclass(frozen=True)
@@ -36,8 +38,10 @@ class CrossMomentum(Strategy):
     shorts: bool = False
 
     def __post_init__(self) -> None:
-        if min(self.lookback, self.every, self.top) < 1:
-            raise ValidationError("CrossMomentum: lookback, every and top must be at least 1")
+        require_bars("CrossMomentum", lookback=self.lookback, every=self.every)
+        if isinstance(self.top, bool) or not isinstance(self.top, Integral) or self.top < 1:
+            raise ValidationError(f"CrossMomentum: top {self.top!r} must be a whole number of symbols, at least 1")
+        require_fraction("CrossMomentum", 0.0, weight=self.weight)
 
     @property
     def warmup(self) -> int:

@@ -10,6 +10,8 @@ import pandas as pd
 from data.errors import ValidationError
 from data.market import Market
 from engine.strategy import Strategy
+from research.strategies.checks import require_bars, require_fraction
+from research.strategies.windows import rolling_mean
 
 
 @dataclass(frozen=True)
@@ -32,8 +34,10 @@ class SmaCross(Strategy):
     below: float = 0.0
 
     def __post_init__(self) -> None:
-        if not 0 < self.fast < self.slow:
-            raise ValidationError(f"SmaCross: fast {self.fast} must be positive and below slow {self.slow}")
+        require_bars("SmaCross", fast=self.fast, slow=self.slow)
+        if self.fast >= self.slow:
+            raise ValidationError(f"SmaCross: fast {self.fast} must be below slow {self.slow}")
+        require_fraction("SmaCross", -1.0, weight=self.weight, below=self.below)
 
     @property
     def warmup(self) -> int:
@@ -48,8 +52,8 @@ class SmaCross(Strategy):
 
     def _one(self, close: pd.Series) -> pd.Series:
         traded = close.dropna()
-        spread = traded.rolling(self.fast).mean() - traded.rolling(self.slow).mean()
-        above = (spread > 0).where(spread.notna())
-        crossed = above.notna() & above.shift(1).notna() & (above != above.shift(1))
-        weights = np.where(above.fillna(False).astype(bool), self.weight, self.below)
+        spread = rolling_mean(traded, self.fast) - rolling_mean(traded, self.slow)
+        above, known = spread > 0.0, spread.notna()
+        crossed = known & known.shift(1, fill_value=False) & (above != above.shift(1, fill_value=False))
+        weights = np.where(above, self.weight, self.below)
         return pd.Series(weights, index=traded.index).where(crossed).reindex(close.index)

@@ -1,0 +1,146 @@
+"""What a baseline leaves behind: its executors, and the two ways of seeing them as an account.
+
+Hummingbot counts an executor when it is closed and not before: a position in deep water shows nothing until it ends.
+`realised` keeps that series. `marked` values the same executors at every close, as any account is judged, and is what a
+comparison with a strategy should use.
+"""
+
+from __future__ import annotations
+
+import platform
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from data.market import Market
+from engine.result import Result, order_table
+from reports.hummingbot.config import ControllerConfig
+from reports.hummingbot.executors import Fills, fills_of, positions_of
+from reports.hummingbot.own_figures import own_figures
+
+
+@dataclass(frozen=True, eq=False)
+class BaselineRun:
+    """One run of a baseline.
+
+    Attributes:
+        name: what reports call it.
+        market: the bars it ran on.
+        cash: where equity begins, quote currency.
+        config: the controller's settings.
+        executors: one row per executor in the order of creation: symbol, opened_at and closed_at (labels of the bars at
+            whose close it was entered and left), side ("BUY" or "SELL"), amount (base currency), entry_price and
+            close_price, close_type, pnl_pct (net profit over the entry's notional), pnl and fees (quote currency, both
+            legs), volume (twice the entry's notional).
+        pnl_by_symbol: profit realised up to each bar, time by symbol, quote currency: each controller's own series. NaN
+            on bars that it did not see.
+        dropped: by symbol, how many of its bars were left out because of a NaN.
+    """
+
+    name: str
+    market: Market
+    cash: float
+    config: ControllerConfig
+    executors: pd.DataFrame
+    pnl_by_symbol: pd.DataFrame
+    dropped: pd.Series
+
+    @cached_property
+    def pnl(self) -> pd.Series:
+        """Profit realised up to each bar by all controllers, quote currency.
+
+        As in Hummingbot, an executor that ends on the bar it was created on counts from the next bar on, so one that is
+        created on the last bar is in `executors` and in `marked`, but not in this series.
+        """
+        return self.pnl_by_symbol.ffill().fillna(0.0).sum(axis=1).rename("pnl")
+
+    @cached_property
+    def realised(self) -> Result:
+        """The run by Hummingbot's accounting: equity is cash and realised profit, whatever is open."""
+        return self._result("realised profit only", self.cash + self.pnl.to_numpy())
+
+    @cached_property
+    def marked(self) -> Result:
+        """The same executors marked to market: equity is cash and positions at each close.
+
+        Half an executor's cost is paid at its entry and half at its exit. At the end everything is closed, so the final
+        equity is cash and the profits of all executors.
+        """
+        fills = self._fills
+        flow = -(fills.amount * fills.price) - fills.fee
+        cash = self.cash + np.cumsum(np.bincount(fills.bar, weights=flow, minlength=len(self.market)))
+        marks = self.market.close.ffill().fillna(0.0).to_numpy(dtype=np.float64)
+        return self._result("marked to market", cash + (self._positions * marks).sum(axis=1))
+
+    def own_statistics(self) -> pd.DataFrame:
+        """What Hummingbot itself would report, figure by symbol; `reports.hummingbot.own_figures` tells each one."""
+        columns = []
+        for symbol in self.market.symbols:
+            own = self.executors[self.executors["symbol"] == symbol]
+            level = self.pnl_by_symbol[symbol].dropna()
+            figures = own_figures(own, level, self.config.total_amount_quote)
+            columns.append(pd.Series(figures, name=symbol, dtype=object))
+        return pd.concat(columns, axis=1).rename_axis(columns="symbol")
+
+    def __repr__(self) -> str:
+        return (
+            f"BaselineRun({self.name}; {', '.join(self.market.symbols)}, {len(self.market):,} bars of "
+            f"{self.market.timeframe}, {len(self.executors):,} executors, "
+            f"pnl {self.executors['pnl'].sum():+,.2f} on {self.cash:,.2f})"
+        )
+
+    @cached_property
+    def _fills(self) -> Fills:
+        return fills_of(self.executors, self.market)
+
+    @cached_property
+    def _positions(self) -> np.ndarray:
+        return positions_of(self._fills, (len(self.market), len(self.market.symbols)))
+
+    def _result(self, accounting: str, equity: np.ndarray) -> Result:
+        fills, index, symbols = self._fills, self.market.index, self.market.symbols
+        orders = order_table(
+            index,
+            symbols,
+            decided=fills.bar,
+            filled=fills.bar,
+            column=fills.column,
+            amount=fills.amount,
+            price=fills.price,
+            fee=fills.fee,
+            reason=fills.reason,
+        )
+        return Result(
+            name=f"{self.name}, {accounting}",
+            broker="hummingbot",
+            timeframe=self.market.timeframe,
+            cash=self.cash,
+            equity=pd.Series(equity, index=index, name="equity"),
+            orders=orders,
+            positions=pd.DataFrame(self._positions, index=index, columns=pd.Index(symbols, name="symbol")),
+            prices=self.market.close,
+            meta={**self._meta, "accounting": accounting},
+        )
+
+    @cached_property
+    def _meta(self) -> dict[str, Any]:
+        versions = {"python": platform.python_version()}
+        for package in ("ladder", "numba", "numpy", "pandas"):
+            with suppress(PackageNotFoundError):
+                versions[package] = version(package)
+        return {
+            "strategy": "Hummingbot's directional controller, simulated",
+            "parameters": self.config.to_json(),
+            "symbols": list(self.market.symbols),
+            "bars": len(self.market),
+            "dropped_bars": {str(symbol): int(count) for symbol, count in self.dropped.items()},
+            "executors": len(self.executors),
+            "data": self.market.fingerprint(),
+            "costs": {"trade_cost": self.config.trade_cost, "slippage": 0.0},
+            "versions": versions,
+        }

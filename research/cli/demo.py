@@ -1,0 +1,44 @@
+"""`ladder demo`: the main job on the bundled candles, from nothing to a tearsheet, without network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def demo(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the page and the results.")] = Path("out/demo"),
+) -> None:
+    """Run a strategy through both engines beside the Hummingbot baseline, on bundled candles; write a tearsheet.
+
+    Example: `ladder demo --out out/demo`
+    """
+    import time
+
+    from rich.console import Console
+
+    from research.cli.tables import print_comparison
+    from research.demo import FIGURES, run_demo
+
+    console, began = Console(), time.monotonic()
+    spinner = Console(stderr=True)
+
+    with spinner.status("Starting") as status:
+        previous = ""
+
+        def say(step: str) -> None:
+            nonlocal previous
+            if previous:
+                console.print(f"[green]done[/] {previous}", highlight=False)
+            previous = step
+            status.update(step)
+
+        run = run_demo(out, say)
+        console.print(f"[green]done[/] {previous}", highlight=False)
+    print_comparison(run.comparison, FIGURES)
+    console.print(str(run.parity), highlight=False)
+    console.print(f"\nTearsheet: {run.tearsheet.resolve()}", soft_wrap=True, highlight=False)
+    console.print(f"{time.monotonic() - began:.0f} s in all. Next: ladder strategies, ladder backtest --help", style="dim")
+    run.parity.raise_if_different()

@@ -1,0 +1,116 @@
+"""`ladder backtest` and `ladder paper`: one strategy over past bars, by the vectorized engine or the paper broker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from research.cli.inputs import SAMPLE, market_from, strategy_from
+
+if TYPE_CHECKING:
+    from engine.result import Result
+
+Name = Annotated[str, typer.Argument(metavar="STRATEGY", help="A library strategy, module:Class or file.py:Class.")]
+Parameter = Annotated[
+    list[str] | None, typer.Option("--param", "-p", metavar="KEY=VALUE", help="A parameter; may come again.")
+]
+Data = Annotated[str, typer.Option(help="`sample`, an exchange in the store, or a file of candles.")]
+Symbols = Annotated[list[str] | None, typer.Option("--symbol", "-s", help="Such as BTC/USDT; may come again.")]
+Timeframe = Annotated[str | None, typer.Option("--timeframe", "-t", help="The bars' length, such as 1h.")]
+Since = Annotated[str | None, typer.Option(help="First bar, UTC: 2020-01-01 or 2020-01-01T12:00Z.")]
+Until = Annotated[str | None, typer.Option(help="Up to, not including, this time, UTC.")]
+Cash = Annotated[float, typer.Option(help="What the run begins with, quote currency.")]
+Fee = Annotated[float, typer.Option(help="Taker fee, fraction of notional.")]
+Slippage = Annotated[float, typer.Option(help="How much worse than the open a market order fills, fraction.")]
+Shorts = Annotated[bool, typer.Option("--shorts", help="The venue allows short positions (default: spot).")]
+Leverage = Annotated[float, typer.Option(help="Largest gross notional, as a multiple of equity; needs --shorts.")]
+Step = Annotated[float, typer.Option("--step", help="Orders are whole multiples of this amount; 0: any.")]
+Minimum = Annotated[float, typer.Option("--min-notional", help="Smallest order, quote currency.")]
+Root = Annotated[Path | None, typer.Option("--store", help="The store's folder.", show_default=False)]
+Out = Annotated[Path | None, typer.Option("--out", "-o", help="Write the result here (.parquet).", show_default=False)]
+Sheet = Annotated[
+    Path | None, typer.Option("--tearsheet", help="Write a tearsheet here (.html).", show_default=False)
+]
+
+
+# What each command's --help says; the options are the same, as the Python calls take the same arguments.
+_HELP = {
+    "backtest": """Run a strategy over past bars in the vectorized engine (vectorbt).
+
+    Example: `ladder backtest SmaCross -p fast=48 -p slow=336 -s BTC/USD --out sma.parquet`""",
+    "paper": """Run a strategy bar by bar in the event-driven paper broker (backtrader).
+
+    Example: `ladder paper SmaCross -p fast=48 -p slow=336 -s BTC/USD --out sma-paper.parquet`""",
+}
+
+
+def run_command(broker: str) -> Callable[..., None]:
+    """The command that runs a strategy by `broker`, "backtest" or "paper"."""
+
+    def run(
+        strategy: Name,
+        param: Parameter = None,
+        data: Data = SAMPLE,
+        symbol: Symbols = None,
+        timeframe: Timeframe = None,
+        since: Since = None,
+        until: Until = None,
+        cash: Cash = 10_000.0,
+        fee: Fee = 0.001,
+        slippage: Slippage = 0.0005,
+        shorts: Shorts = False,
+        leverage: Leverage = 1.0,
+        step: Step = 0.0,
+        min_notional: Minimum = 0.0,
+        store: Root = None,
+        out: Out = None,
+        tearsheet: Sheet = None,
+    ) -> None:
+        from engine import Costs, Venue, brokers
+
+        chosen = strategy_from(strategy, param or [])
+        costs = Costs(fee=fee, slippage=slippage)
+        venue = Venue(shorts=shorts, leverage=leverage, amount_step=step, min_notional=min_notional)
+        market = market_from(data, symbol or [], timeframe, since, until, store)
+        result = getattr(brokers, broker)(chosen, market, cash=cash, costs=costs, venue=venue)
+        _show(result)
+        if out is not None:
+            typer.echo(f"wrote {result.to_parquet(out)}")
+        if tearsheet is not None:
+            from reports import tearsheet as write_tearsheet
+
+            typer.echo(f"wrote {write_tearsheet(result, path=tearsheet)}")
+
+    run.__doc__ = _HELP[broker]
+    return run
+
+
+def _show(result: Result) -> None:
+    from reports import compare
+    from research.cli.tables import print_comparison
+
+    print_comparison(compare([result]))
+
+
+def strategies() -> None:
+    """List the library's strategies with their parameters.
+
+    Example: `ladder strategies`
+    """
+    from dataclasses import fields
+    from inspect import getdoc
+
+    from rich.console import Console
+    from rich.table import Table
+
+    import research.strategies as library
+
+    table = Table("strategy", "parameters", "what it does")
+    for name in library.__all__:
+        kind = getattr(library, name)
+        given = "\n".join(f"{item.name}={item.default!r}" for item in fields(kind))
+        table.add_row(name, given, (getdoc(kind) or "").partition("\n")[0])
+    Console().print(table)

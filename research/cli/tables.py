@@ -1,0 +1,29 @@
+"""Figures on a terminal: the same words and digits that the pages show."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from reports.comparison import Comparison
+
+
+def print_comparison(comparison: Comparison, keys: Sequence[str] | None = None) -> None:
+    """Print the comparison's figures, or those of `keys` alone, and its notes."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from reports.figures import words
+
+    wanted = [str(key) for key in comparison.table.index] if keys is None else list(keys)
+    shown = comparison.shown()
+    table = Table("")
+    for column in shown.columns:
+        table.add_column(str(column), justify="right", overflow="fold")
+    for key in wanted:
+        table.add_row(words(key), *shown.loc[words(key)])
+    console = Console()
+    console.print(table)
+    for note in comparison.notes:
+        console.print(note, style="dim")
