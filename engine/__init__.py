@@ -1,6 +1,6 @@
 """How a strategy is executed: one set of rules, and the brokers that obey it.
 
-    from engine import Costs, Strategy, Venue, backtest, paper
+from engine import Costs, Strategy, Venue, backtest, paper
 """
 
 from engine.brokers import backtest, paper

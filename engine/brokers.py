@@ -60,6 +60,6 @@ def paper(
         ValidationError: an input is wrong; raised before any bar is executed.
     """
     run = prepare(strategy, market, cash, costs, venue, risk)
-    from engine.paper import run_paper
+    from engine.event_driven import run_paper
 
     return run_paper(run)

@@ -46,7 +46,7 @@ from engine.strategy import Strategy, label, parameters
 
 __all__ = ["CausalityError", "CausalityReport", "Kind", "Violation", "check_causality"]
 
-# The methods of a strategy that give a table of decisions, time by symbol; all but the first may be absent or give None.
+# The methods of a strategy that give a table of decisions, time by symbol; the second may be absent or give None.
 _DECISIONS: Final = ("targets", "scale")
 # A tie falls the other way in half of the noisy runs: one in 256 is still missed after so many.
 _NOISY_RUNS: Final = 8
@@ -284,7 +284,8 @@ def _differs(one: np.ndarray, two: np.ndarray, tolerance: float) -> np.ndarray:
     """Where two tables differ by more than `tolerance`; NaN against a number does, NaN against NaN does not."""
     with np.errstate(invalid="ignore"):
         near = np.abs(one - two) <= tolerance * np.maximum(1.0, np.maximum(np.abs(one), np.abs(two)))
-    return ~((one == two) | near | (np.isnan(one) & np.isnan(two)))
+    differs: np.ndarray = ~((one == two) | near | (np.isnan(one) & np.isnan(two)))
+    return differs
 
 
 def _values(table: object, market: Market, name: str) -> np.ndarray:

@@ -1,6 +1,6 @@
 """Execution rules 2 to 4 of DESIGN.md as arithmetic on plain numbers.
 
-Every broker calls these: `engine.vectorized` compiles them with numba, `engine.paper` calls them as they stand. Both
+Every broker calls these: `engine.vectorized` compiles them with numba, `engine.event_driven` calls them as they stand. Both
 run the same IEEE operations in the same order, so equal inputs give equal orders to the last bit. For that reason each
 function is a leaf (it calls nothing of ours) and uses only float arithmetic that numba and CPython agree on.
 

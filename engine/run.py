@@ -77,9 +77,7 @@ class Run:
             "bars": len(self.market),
             "data": self.market.fingerprint(),
             "costs": _plain(self.costs),
-            "venue": {
-                symbol: _plain(venue) for symbol, venue in zip(self.market.symbols, self.venues, strict=True)
-            },
+            "venue": {symbol: _plain(venue) for symbol, venue in zip(self.market.symbols, self.venues, strict=True)},
             "versions": {name: _version(name) for name in ("ladder", engine, "numpy", "pandas")}
             | {"python": platform.python_version()},
             "commit": code_version(),

@@ -54,8 +54,40 @@ class Strategy(ABC):
 
         Returns:
             A table of the market's shape, time by symbol: the fraction of equity to hold, in [-1, 1]; NaN leaves the
-            position as it is. It must be causal: row t may depend on rows up to t alone.
+            position as it is. It must be causal: row t may depend on rows up to t alone
+            (`engine.causality.check_causality` tries it).
         """
+
+    def decide(self, window: Market) -> pd.Series:
+        """Weights to hold after a window's last bar: the last row of its targets. A live session asks at each close.
+
+        It is the row that a run over the whole history gives, as long as the strategy needs no more than its warm-up.
+
+        Args:
+            window: the bars up to now, the last of them complete; at least `warmup` of each symbol. Where bars are
+                missing, as many more: what is filled from too few is not what the backtest saw.
+
+        Returns:
+            By symbol, in the market's order, the fraction of equity to hold, float64; NaN leaves the position as it
+            is. Its name is the last bar's opening time.
+
+        Raises:
+            ValidationError: the window has fewer than `warmup` bars, or the targets do not end with its last bar.
+        """
+        needed = max(self.warmup, 1)
+        if len(window) < needed:
+            raise ValidationError(
+                f"{label(self)}: a window of {len(window)} bars is too short to decide on; it needs at least {needed} "
+                "(its warm-up), and as many more as bars are missing in it"
+            )
+        symbols, now = list(window.symbols), window.index[-1]
+        table = self.targets(window)
+        if sorted(table.columns) != sorted(symbols) or not len(table) or table.index[-1] != now:
+            raise ValidationError(
+                f"{label(self)}: targets end with {table.index[-1] if len(table) else 'no row'} for "
+                f"{list(table.columns)}; the window ends with {now} for {symbols}. Index them by market.index"
+            )
+        return table.iloc[-1][symbols].astype("float64")
 
 
 def parameters(strategy: Strategy) -> dict[str, Any]:

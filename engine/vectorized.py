@@ -25,7 +25,11 @@ def run_vectorized(run: Run) -> Result:
     """Execute a prepared run."""
     columns = len(run.market.symbols)
     capacity = int(np.count_nonzero(~np.isnan(run.targets)))
-    counter, places, values = np.zeros(1, dtype=np.int64), np.empty((capacity, 4), dtype=np.int64), np.empty((capacity, 3))
+    counter, places, values = (
+        np.zeros(1, dtype=np.int64),
+        np.empty((capacity, 4), dtype=np.int64),
+        np.empty((capacity, 3)),
+    )
     positions = np.empty(run.targets.shape)
     terms = (run.costs.taker_fee, run.costs.slippage, run.steps, run.minima, run.leverages)
     groups, cash = np.array([columns]), np.array([run.cash])

@@ -16,9 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from data.market import Market
     from engine.result import Result
     from reports.comparison import Comparison
+    from reports.hummingbot import BaselineRun
     from reports.parity_check import Parity
 
 CASH: Final = 10_000.0
@@ -37,7 +40,7 @@ class Demo:
 
     backtest: Result
     paper: Result
-    baseline: Result
+    baseline: BaselineRun
     parity: Parity
     comparison: Comparison
     tearsheet: Path
@@ -74,7 +77,26 @@ def run_demo(folder: Path, say: Callable[[str], None] = lambda _: None) -> Demo:
     baseline = _baseline(strategy.targets(market), market)
     say("Tearsheet")
     folder.mkdir(parents=True, exist_ok=True)
-    for name, result in (("backtest", fast), ("paper", slow), ("hummingbot", baseline)):
+    for name, result in (("backtest", fast), ("paper", slow), ("hummingbot", baseline.marked)):
         result.to_parquet(folder / f"{name}.parquet")
-    page = tearsheet(fast, baseline, folder / "tearsheet.html", parity=verdict, others=[slow])
-    return Demo(fast, slow, baseline, verdict, compare([fast, slow], baseline), page)
+    others = [slow, baseline.realised]
+    page = tearsheet(fast, baseline.marked, folder / "tearsheet.html", parity=verdict, others=others)
+    return Demo(fast, slow, baseline, verdict, compare([fast, *others], baseline.marked), page)
+
+
+def _baseline(targets: pd.DataFrame, market: Market) -> BaselineRun:
+    """One controller a symbol, each with an equal part of the capital."""
+    import pandas as pd
+
+    from reports.hummingbot import ControllerBaseline, ControllerConfig, signal_from_targets
+
+    config = ControllerConfig(
+        stop_loss=0.05,
+        take_profit=0.15,
+        time_limit=pd.Timedelta(days=7),
+        cooldown_time=pd.Timedelta(days=1),
+        max_executors_per_side=1,
+        total_amount_quote=CASH / len(market.symbols),
+        trade_cost=FEE + SLIPPAGE,
+    )
+    return ControllerBaseline(signal_from_targets(targets), config=config).run(market, cash=CASH)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import Any, Final
 
 import numpy as np
@@ -64,7 +65,7 @@ class ControllerBaseline:
         inputs = checked_inputs(market, self.signal, self.target_pct)
         if cash is None:
             cash = config.total_amount_quote * len(market.symbols)
-        elif isinstance(cash, bool) or not isinstance(cash, int | float) or not 0 < cash < math.inf:
+        elif isinstance(cash, bool) or not isinstance(cash, Real) or not 0 < cash < math.inf:
             raise ValidationError(f"cash {cash!r} must be a positive amount of quote currency, or None")
         # Loads numba: only once there is something to run.
         from reports.hummingbot.kernel import simulate
@@ -106,7 +107,7 @@ def _terms(config: ControllerConfig) -> tuple[Any, ...]:
     """Slots, cooldown and time limit in ns, quote currency and cost of a leg."""
     limit = config.time_limit
     return (
-        config.max_executors_per_side,
+        int(config.max_executors_per_side),
         int(config.cooldown_time.as_unit("ns").value),
         _NO_LIMIT if limit is None else int(limit.as_unit("ns").value),
         float(config.total_amount_quote),

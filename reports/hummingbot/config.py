@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import Any
 
 import pandas as pd
@@ -65,30 +66,30 @@ class ControllerConfig:
                 "cooldown_time", self.cooldown_time, "a positive pandas Timedelta such as pd.Timedelta('5min')"
             )
         slots = self.max_executors_per_side
-        if isinstance(slots, bool) or not isinstance(slots, int) or slots < 1:
+        if isinstance(slots, bool) or not isinstance(slots, Integral) or int(slots) < 1:
             raise _wrong("max_executors_per_side", slots, "a whole number of at least 1")
         if not _is_positive(self.total_amount_quote):
             raise _wrong("total_amount_quote", self.total_amount_quote, "a positive amount of quote currency")
         cost = self.trade_cost
-        if isinstance(cost, bool) or not isinstance(cost, int | float) or not 0 <= cost < 0.1:
+        if isinstance(cost, bool) or not isinstance(cost, Real) or not 0 <= float(cost) < 0.1:
             raise _wrong("trade_cost", cost, "a fraction of notional in [0, 0.1), such as 0.0006 for 0.06% a leg")
 
     def to_json(self) -> dict[str, Any]:
         """The parameters as JSON can hold them; times as text."""
         return {
-            "stop_loss": self.stop_loss,
-            "take_profit": self.take_profit,
-            "trailing_stop": None if self.trailing_stop is None else list(self.trailing_stop),
+            "stop_loss": None if self.stop_loss is None else float(self.stop_loss),
+            "take_profit": None if self.take_profit is None else float(self.take_profit),
+            "trailing_stop": None if self.trailing_stop is None else [float(figure) for figure in self.trailing_stop],
             "time_limit": None if self.time_limit is None else str(self.time_limit),
             "cooldown_time": str(self.cooldown_time),
-            "max_executors_per_side": self.max_executors_per_side,
-            "total_amount_quote": self.total_amount_quote,
-            "trade_cost": self.trade_cost,
+            "max_executors_per_side": int(self.max_executors_per_side),
+            "total_amount_quote": float(self.total_amount_quote),
+            "trade_cost": float(self.trade_cost),
         }
 
 
 def _is_positive(value: object) -> bool:
-    return not isinstance(value, bool) and isinstance(value, int | float) and 0 < value < math.inf
+    return not isinstance(value, bool) and isinstance(value, Real) and 0 < float(value) < math.inf
 
 
 def _is_span(value: object) -> bool:

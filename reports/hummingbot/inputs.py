@@ -6,6 +6,7 @@ All arrays are time by symbol, shape (T, N), in the market's order.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Real
 from typing import TypeVar
 
 import numpy as np
@@ -76,8 +77,10 @@ def checked_inputs(
     if not len(market):
         raise ValidationError("market: it holds no bars")
     signals = _table(signal, market, "signal")
-    scalar = isinstance(target_pct, int | float) and not isinstance(target_pct, bool)
-    targets = np.full(signals.shape, target_pct) if scalar else _table(target_pct, market, "target_pct")
+    if isinstance(target_pct, Real) and not isinstance(target_pct, bool):
+        targets = np.full(signals.shape, float(target_pct))
+    else:
+        targets = _table(target_pct, market, "target_pct")
     _check_values(signals, targets, market)
     candles = {name: market[name].to_numpy(dtype=np.float64) for name in CANDLE_COLUMNS}
     known = ~(np.isnan(signals) | np.isnan(targets))
@@ -145,5 +148,6 @@ def _check_values(signal: np.ndarray, target: np.ndarray, market: Market) -> Non
     useless = np.isinf(target) | ((np.abs(signal) == 1.0) & (target <= 0.0))
     if useless.any():
         raise ValidationError(
-            f"target_pct: {first(useless, target)}; with a signal it must be positive and finite ({useless.sum()} are not)"
+            f"target_pct: {first(useless, target)}; with a signal it must be positive, and finite everywhere "
+            f"({useless.sum()} are not)"
         )

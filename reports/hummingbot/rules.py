@@ -1,8 +1,8 @@
 """The rules of Hummingbot's directional backtest as arithmetic on plain numbers, one function a rule.
 
-They were checked against the engine's own runs (`docs/hummingbot.md`). Where its arithmetic decides on which bar an exit
-falls (how returns are compounded, how a stop's price is formed), the same operations are done here in the same order,
-so that ties are decided alike. Like those of `engine.rules`, each function is a leaf: `kernel` compiles it as it stands.
+They were checked against the engine's own runs (`docs/hummingbot.md`). Where its arithmetic decides on which bar an
+exit falls (how returns are compounded, how a stop's price is formed), the same operations are done here in the same
+order, so that ties are decided alike. As in `engine.rules`, each function is a leaf: `kernel` compiles it as it stands.
 
 A side is 1 for long (BUY) and -1 for short (SELL). A barrier that is switched off is NaN, and no comparison with NaN is
 true.

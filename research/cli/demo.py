@@ -31,14 +31,18 @@ def demo(
         def say(step: str) -> None:
             nonlocal previous
             if previous:
-                console.print(f"[green]done[/] {previous}", highlight=False)
+                console.print(f"[green]done[/] {previous}", soft_wrap=True, highlight=False)
             previous = step
             status.update(step)
 
         run = run_demo(out, say)
-        console.print(f"[green]done[/] {previous}", highlight=False)
-    print_comparison(run.comparison, FIGURES)
-    console.print(str(run.parity), highlight=False)
+        console.print(f"[green]done[/] {previous}", soft_wrap=True, highlight=False)
+    print_comparison(
+        run.comparison, FIGURES, ["backtest", "paper", "Hummingbot,\nits own accounting", "Hummingbot,\nmarked to market"]
+    )
+    console.print(str(run.parity), soft_wrap=True, highlight=False)
     console.print(f"\nTearsheet: {run.tearsheet.resolve()}", soft_wrap=True, highlight=False)
-    console.print(f"{time.monotonic() - began:.0f} s in all. Next: ladder strategies, ladder backtest --help", style="dim")
+    console.print(
+        f"{time.monotonic() - began:.0f} s in all. Next: ladder strategies, ladder backtest --help", style="dim"
+    )
     run.parity.raise_if_different()

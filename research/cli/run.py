@@ -31,9 +31,7 @@ Step = Annotated[float, typer.Option("--step", help="Orders are whole multiples 
 Minimum = Annotated[float, typer.Option("--min-notional", help="Smallest order, quote currency.")]
 Root = Annotated[Path | None, typer.Option("--store", help="The store's folder.", show_default=False)]
 Out = Annotated[Path | None, typer.Option("--out", "-o", help="Write the result here (.parquet).", show_default=False)]
-Sheet = Annotated[
-    Path | None, typer.Option("--tearsheet", help="Write a tearsheet here (.html).", show_default=False)
-]
+Sheet = Annotated[Path | None, typer.Option("--tearsheet", help="Write a tearsheet here (.html).", show_default=False)]
 
 
 # What each command's --help says; the options are the same, as the Python calls take the same arguments.

@@ -9,8 +9,10 @@ if TYPE_CHECKING:
     from reports.comparison import Comparison
 
 
-def print_comparison(comparison: Comparison, keys: Sequence[str] | None = None) -> None:
-    """Print the comparison's figures, or those of `keys` alone, and its notes."""
+def print_comparison(
+    comparison: Comparison, keys: Sequence[str] | None = None, headings: Sequence[str] | None = None
+) -> None:
+    """Print the comparison's figures, or those of `keys` alone, and its notes; `headings` replace the runs' names."""
     from rich.console import Console
     from rich.table import Table
 
@@ -19,8 +21,8 @@ def print_comparison(comparison: Comparison, keys: Sequence[str] | None = None) 
     wanted = [str(key) for key in comparison.table.index] if keys is None else list(keys)
     shown = comparison.shown()
     table = Table("")
-    for column in shown.columns:
-        table.add_column(str(column), justify="right", overflow="fold")
+    for heading in headings or shown.columns:
+        table.add_column(str(heading), justify="right", overflow="fold")
     for key in wanted:
         table.add_row(words(key), *shown.loc[words(key)])
     console = Console()

@@ -111,7 +111,12 @@ class _Broker(bt.brokers.BackBroker):  # type: ignore[misc]
             due = [order for order in self.pending if order.data.datetime[0] > order.created.dt]
             if due:
                 held = self.account.held
-                due.sort(key=lambda o: (rules.execution_phase(o.executed.remsize, held[o.data.p.position]), o.data.p.position))
+                due.sort(
+                    key=lambda o: (
+                        rules.execution_phase(o.executed.remsize, held[o.data.p.position]),
+                        o.data.p.position,
+                    )
+                )
                 now = max(data.datetime[0] for data in self._symbols if len(data))
                 for order in due:
                     self.pending.remove(order)
