@@ -37,7 +37,8 @@ class Comparison:
             defined or has no meaning, such as the orders of a series of returns.
         returns: by UTC day, day by run: what the shared figures are of.
         benchmark: the benchmark's column; None without one.
-        notes: what a reader must know, such as days that were left out to compare like with like.
+        notes: what a reader must know, such as days that were left out to compare like with like, and what a run says
+            of itself in its meta's "notes".
     """
 
     table: pd.DataFrame
@@ -111,7 +112,7 @@ def compare(
         index=keys,
         dtype=object,
     )
-    comparison = Comparison(table, returns, other, _notes(daily, first, last))
+    comparison = Comparison(table, returns, other, _notes(daily, first, last) + _own_notes(sources))
     if path is not None:
         comparison.to_html(path)
     return comparison
@@ -216,8 +217,15 @@ def _notes(daily: dict[str, pd.Series], first: pd.Timestamp, last: pd.Timestamp)
     ]
     if not longer:
         return ()
-    return (
+    text = (
         f"The runs do not span the same days. Return and risk are of the {(last - first).days + 1:,} days they have in "
         f"common, {first:%Y-%m-%d} to {last:%Y-%m-%d}; longer by themselves: {', '.join(longer)}. "
-        "Figures of bars, orders and trades are of each whole run.",
+        "Figures of bars, orders and trades are of each whole run."
     )
+    return (text,)
+
+
+def _own_notes(sources: Sequence[Result | pd.Series]) -> tuple[str, ...]:
+    """What the runs say of themselves that a reader of their figures must know, each once."""
+    said = [note for source in sources if isinstance(source, Result) for note in source.meta.get("notes", ())]
+    return tuple(dict.fromkeys(map(str, said)))

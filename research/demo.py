@@ -3,9 +3,10 @@
     run = run_demo(Path("out/demo"))
     run.tearsheet                      # the page; beside it the three results as Parquet
 
-What is compared on equal terms: the same candles, the same signal (the sign of the strategy's standing target), the same
-capital, and the same cost of a fill: Hummingbot's `trade_cost` is the strategy's fee and slippage together. The
-controller's barriers were set to the strategy's pace before anything was run, and neither side was tuned.
+What both sides share: the candles, the signal (the sign of the strategy's standing target), the capital, and the cost of
+a fill: Hummingbot's `trade_cost` is the strategy's fee and slippage together. What they do not: Hummingbot's backtest
+fills at the close of the signal's own bar and never compounds. The controller's barriers were set to the strategy's pace
+before anything was run, and neither side was tuned.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,7 +62,7 @@ def run_demo(folder: Path, say: Callable[[str], None] = lambda _: None) -> Demo:
 
     market = load_sample()
     strategy = SmaCross(fast=FAST, slow=SLOW)
-    terms = {
+    terms: dict[str, Any] = {
         "cash": CASH,
         "costs": Costs(fee=FEE, slippage=SLIPPAGE),
         "venue": Venue(amount_step=0.0001, min_notional=10.0),

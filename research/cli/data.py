@@ -38,19 +38,28 @@ def fetch(
     store: Root = None,
     drop_invalid: Annotated[bool, typer.Option("--drop-invalid", help="Leave out bars that break a rule.")] = False,
     replace: Annotated[
-        bool, typer.Option("--replace", help="Take the exchange's bar where the stored differs.")
+        bool, typer.Option("--replace", help="Ask for the whole span anew and take the exchange's bars.")
     ] = False,
+    ccxt: Annotated[
+        Path | None,
+        typer.Option("--ccxt", metavar="FILE", help="Settings of the ccxt client, JSON: a proxy, a mirror, a timeout."),
+    ] = None,
 ) -> None:
     """Download candles into the store; goes on where the last fetch ended.
 
     The bar still open is left out. A stop at any moment loses nothing: run the same command again.
 
+    `--ccxt` takes a file with what ccxt's constructor takes. Through a proxy: `{"httpsProxy": "http://10.0.0.1:3128"}`.
+    From Binance's mirror, which has spot candles alone: `{"urls": {"api": {"public":
+    "https://data-api.binance.vision/api/v3"}}, "options": {"fetchMarkets": {"types": ["spot"]}}}`.
+
     Example: `ladder data fetch binance BTC/USDT 1h --since 2020-01-01`
     """
     from data.download import fetch_candles
+    from data.source import open_client, read_settings
 
     report = fetch_candles(
-        exchange,
+        exchange if ccxt is None else open_client(exchange, read_settings(ccxt)),
         symbol,
         timeframe,
         since,
@@ -83,7 +92,10 @@ def list_(store: Root = None) -> None:
     for one in series:
         first, last = (f"{moment:%Y-%m-%d %H:%M}" for moment in (one.first, one.last))
         table.add_row(one.exchange, one.symbol, one.timeframe, first, last, f"{one.bars:,}", f"{one.size / 1e6:.1f}")
-    Console().print(table)
+    console = Console()
+    if not console.is_terminal:
+        console.width = max(console.width, 160)  # a line per series, whoever reads it
+    console.print(table)
 
 
 @data_app.command()
@@ -92,6 +104,7 @@ def check(
     symbol: Annotated[str | None, typer.Argument(help="Only this symbol.")] = None,
     timeframe: Annotated[str | None, typer.Argument(help="Only this timeframe.")] = None,
     store: Root = None,
+    every: Annotated[bool, typer.Option("--all", help="Print every finding and gap, not the first few.")] = False,
 ) -> None:
     """Check stored candles: every broken rule, and every gap. Exits with 1 where a rule is broken; gaps are no fault.
 
@@ -110,7 +123,7 @@ def check(
     for name in chosen:
         report = shelf.check(*name)
         broken = broken or not report.ok
-        typer.echo(str(report))
+        typer.echo(report.text() if every else str(report))
     if broken:
         raise typer.Exit(1)
 

@@ -23,22 +23,16 @@ def demo(
     from research.demo import FIGURES, run_demo
 
     console, began = Console(), time.monotonic()
-    spinner = Console(stderr=True)
 
-    with spinner.status("Starting") as status:
-        previous = ""
+    def say(step: str) -> None:
+        console.print(f"[dim]{time.monotonic() - began:4.1f} s[/]  {step}", soft_wrap=True, highlight=False)
 
-        def say(step: str) -> None:
-            nonlocal previous
-            if previous:
-                console.print(f"[green]done[/] {previous}", soft_wrap=True, highlight=False)
-            previous = step
-            status.update(step)
-
-        run = run_demo(out, say)
-        console.print(f"[green]done[/] {previous}", soft_wrap=True, highlight=False)
+    run = run_demo(out, say)
+    say("Done")
     print_comparison(
-        run.comparison, FIGURES, ["backtest", "paper", "Hummingbot,\nits own accounting", "Hummingbot,\nmarked to market"]
+        run.comparison,
+        FIGURES,
+        ["backtest", "paper", "Hummingbot,\nits own accounting", "Hummingbot,\nmarked to market"],
     )
     console.print(str(run.parity), soft_wrap=True, highlight=False)
     console.print(f"\nTearsheet: {run.tearsheet.resolve()}", soft_wrap=True, highlight=False)

@@ -38,7 +38,7 @@ def strategy_from(name: str, parameters: Sequence[str]) -> Strategy:
     kind = _strategy_class(name)
     if not (isinstance(kind, type) and issubclass(kind, Strategy)):
         raise ValidationError(f"{name}: is no strategy; write a frozen dataclass that inherits engine.Strategy")
-    known = [item.name for item in fields(kind)] if is_dataclass(kind) else []
+    known: list[str] = [item.name for item in fields(kind)] if is_dataclass(kind) else []
     given: dict[str, Any] = {}
     for text in parameters:
         key, equals, value = text.partition("=")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from research.cli.inputs import SAMPLE, market_from, strategy_from
+from research.cli.tables import print_comparison, say_while_waiting
 
 if TYPE_CHECKING:
     from engine.result import Result
@@ -73,6 +74,7 @@ def run_command(broker: str) -> Callable[..., None]:
         costs = Costs(fee=fee, slippage=slippage)
         venue = Venue(shorts=shorts, leverage=leverage, amount_step=step, min_notional=min_notional)
         market = market_from(data, symbol or [], timeframe, since, until, store)
+        say_while_waiting(f"{broker}: {chosen} over {len(market):,} bars of {', '.join(market.symbols)}")
         result = getattr(brokers, broker)(chosen, market, cash=cash, costs=costs, venue=venue)
         _show(result)
         if out is not None:
@@ -88,7 +90,6 @@ def run_command(broker: str) -> Callable[..., None]:
 
 def _show(result: Result) -> None:
     from reports import compare
-    from research.cli.tables import print_comparison
 
     print_comparison(compare([result]))
 

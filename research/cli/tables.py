@@ -1,9 +1,12 @@
-"""Figures on a terminal: the same words and digits that the pages show."""
+"""What a terminal shows: figures in the same words and digits as the pages, and what a command is busy with."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
+
+import typer
 
 if TYPE_CHECKING:
     from reports.comparison import Comparison
@@ -29,3 +32,9 @@ def print_comparison(
     console.print(table)
     for note in comparison.notes:
         console.print(note, style="dim")
+
+
+def say_while_waiting(text: str) -> None:
+    """Tell a person at a terminal what the command is busy with; a pipe or a log gets the outcome alone."""
+    if sys.stderr.isatty():
+        typer.secho(text, err=True, dim=True)

@@ -1,4 +1,4 @@
-"""Cross-sectional momentum: hold the symbols that rose most, and where shorts are allowed sell those that rose least."""
+"""Cross-sectional momentum: hold the symbols that rose most, and with shorts sell those that rose least."""
 
 from __future__ import annotations
 
@@ -49,8 +49,12 @@ class CrossMomentum(Strategy):
         return self.lookback + 1
 
     def targets(self, market: Market) -> pd.DataFrame:
-        if 2 * self.top > len(market.symbols) and self.shorts or self.top > len(market.symbols):
-            raise ValidationError(f"CrossMomentum: top {self.top} is too many for {len(market.symbols)} symbols")
+        chosen = self.top * (2 if self.shorts else 1)
+        if chosen > len(market.symbols):
+            raise ValidationError(
+                f"CrossMomentum: top {self.top} picks {chosen} symbols, the market holds {len(market.symbols)}; "
+                "lower top or bring more symbols"
+            )
         rise = market.close / market.close.shift(self.lookback) - 1.0
         first = rise.rank(axis=1, method="first", ascending=False)
         last = rise.rank(axis=1, method="first", ascending=True)
@@ -59,6 +63,6 @@ class CrossMomentum(Strategy):
         if self.shorts:
             weights = weights.mask(last <= self.top, -side)
         number = (market.index - grid_origin(market.timeframe)) // parse_timeframe(market.timeframe)
-        enough = rise.notna().sum(axis=1) >= self.top * (2 if self.shorts else 1)
+        enough = rise.notna().sum(axis=1) >= chosen
         due = (np.asarray(number) % self.every == 0) & enough.to_numpy()
         return weights.where(rise.notna()).where(pd.Series(due, index=rise.index), axis=0)

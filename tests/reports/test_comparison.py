@@ -129,3 +129,13 @@ def test_verdict_states_figures_and_claims_no_significance(make_run):
     alone = verdict(own, None, ("Mine", ""), math.nan)
     assert "baseline" not in alone
     assert "significance" not in alone
+
+
+def test_what_a_run_says_of_itself_is_noted_once(make_run):
+    said = "fills at the close of the signal's own bar"
+    runs = [make_run(seed=seed) for seed in (1, 2, 3)]
+    for run in runs[:2]:
+        run.meta["notes"] = [said]
+    comparison = compare(runs[1:], benchmark=runs[0])
+    assert comparison.notes == (said,)
+    assert said in str(comparison)
