@@ -3,10 +3,10 @@
     run = run_demo(Path("out/demo"))
     run.tearsheet                      # the page; beside it the three results as Parquet
 
-What both sides share: the candles, the signal (the sign of the strategy's standing target), the capital, and the cost of
-a fill: Hummingbot's `trade_cost` is the strategy's fee and slippage together. What they do not: Hummingbot's backtest
-fills at the close of the signal's own bar and never compounds. The controller's barriers were set to the strategy's pace
-before anything was run, and neither side was tuned.
+What both sides share: the candles, the signal (the sign of the strategy's standing target), the capital, and the cost
+of a fill: Hummingbot's `trade_cost` is the strategy's fee and slippage together. What they do not: Hummingbot's
+backtest fills at the close of the signal's own bar and never compounds. The controller's barriers were set to the
+strategy's pace before anything was run, and neither side was tuned.
 """
 
 from __future__ import annotations

@@ -48,15 +48,14 @@ class ControllerConfig:
     trade_cost: float = 0.0002
 
     def __post_init__(self) -> None:
-        barriers = {"stop_loss": self.stop_loss, "take_profit": self.take_profit}
-        if self.trailing_stop is not None:
-            if not isinstance(self.trailing_stop, tuple) or len(self.trailing_stop) != 2:
-                raise _wrong("trailing_stop", self.trailing_stop, "a pair (activation, delta), such as (0.015, 0.003)")
-            activation, delta = self.trailing_stop
-            barriers |= {"trailing_stop activation": activation, "trailing_stop delta": delta}
-        for name, barrier in barriers.items():
+        for name, barrier in (("stop_loss", self.stop_loss), ("take_profit", self.take_profit)):
             if barrier is not None and not _is_positive(barrier):
                 raise _wrong(name, barrier, "a positive number, such as 0.03, or None for no such barrier")
+        pair = self.trailing_stop
+        if pair is not None and not (isinstance(pair, tuple) and len(pair) == 2 and all(map(_is_positive, pair))):
+            raise _wrong(
+                "trailing_stop", pair, "two positive numbers (activation, delta), such as (0.015, 0.003), or None"
+            )
         if self.time_limit is not None and not _is_span(self.time_limit):
             raise _wrong(
                 "time_limit", self.time_limit, "a positive pandas Timedelta such as pd.Timedelta('45min'), or None"

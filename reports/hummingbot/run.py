@@ -12,16 +12,22 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 
 from data.market import Market
+from engine.code_version import code_version
 from engine.result import Result, order_table
 from reports.hummingbot.config import ControllerConfig
 from reports.hummingbot.executors import Fills, fills_of, positions_of
 from reports.hummingbot.own_figures import own_figures
+
+_NOTE: Final = (
+    "Hummingbot's backtest enters and leaves at the close of the very bar that decides, and never compounds: each "
+    "executor trades its part of total_amount_quote, whatever has been won or lost (docs/hummingbot.md)."
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,5 +148,7 @@ class BaselineRun:
             "executors": len(self.executors),
             "data": self.market.fingerprint(),
             "costs": {"trade_cost": self.config.trade_cost, "slippage": 0.0},
+            "notes": [_NOTE],
             "versions": versions,
+            "commit": code_version(),
         }
