@@ -4,6 +4,7 @@ from engine import Costs, Strategy, Venue, backtest, paper
 """
 
 from engine.brokers import backtest, paper
+from engine.causality import check_causality
 from engine.costs import Costs
 from engine.exits import Exits
 from engine.limits import RiskLimits
@@ -11,4 +12,4 @@ from engine.result import Result
 from engine.strategy import Strategy
 from engine.venue import Venue
 
-__all__ = ["Costs", "Exits", "Result", "RiskLimits", "Strategy", "Venue", "backtest", "paper"]
+__all__ = ["Costs", "Exits", "Result", "RiskLimits", "Strategy", "Venue", "backtest", "check_causality", "paper"]

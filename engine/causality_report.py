@@ -149,9 +149,8 @@ class CausalityReport:
                 reach = [violation.bars_before for violation in found]
                 lines.append(f"    changes reach {min(reach)} to {max(reach)} bars back from the last known bar")
             lines.append(f"    ({_MENDS[kind]})")
-        exact = (
-            "equal to the last bit" if not self.largest_rounding else f"rounding {self.largest_rounding:.1e} at most"
-        )
+        rounding = self.largest_rounding
+        exact = f"equal within {rounding:.1e}" if rounding else "equal to the last bit"
         lines.append(
             f"  {self.cuts} cuts, {self.altered} altered futures, {self.starts} later starts; {self.rows:,} rows "
             f"compared, what agrees is {exact}{f'; {self.ties} exact ties left out' if self.ties else ''}"

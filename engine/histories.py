@@ -26,10 +26,10 @@ import pandas as pd
 from data.candles import CANDLE_COLUMNS
 from data.market import Market
 
-# A later start is compared over as many rows as its warm-up has, and at least this many: state shows after a while.
+# A later start that goes on does so for as many rows as its warm-up has, and at least this many.
 _COMPARED_ROWS: Final = 100
-# One later start in so many runs to the end of the data; the others are short.
-_LONG_STARTS: Final = 8
+# One later start in so many goes on.
+_LIVE_WINDOWS: Final = 4
 # One altered future goes with so many cuts. Each is as long as the data, a cut half of it on average.
 _CUTS_PER_ALTERED: Final = 5
 # Altered futures open at twice or half the last close: far enough for a filled gap or a scaled price to show it.
@@ -95,11 +95,12 @@ class Chooser:
 
     def cuts(self, count: int) -> list[History]:
         """`count` cuts, fewer where the market has fewer rows to cut after."""
-        special = list(self._special_rows())[: min(count // 2, _MOST_SPECIAL_CUTS)]
-        chosen = {row: why for why, row in special}
+        special = {row: why for why, row in reversed(list(self._special_rows()))}
+        chosen = dict(list(reversed(special.items()))[: min(count // 2, _MOST_SPECIAL_CUTS)])
         self._used.update(chosen)
         free = count - len(chosen)
-        drawn = [*self._change_rows(free - free // 4), *self._random_rows(free // 4)]
+        drawn = self._change_rows(free - free // 4)
+        drawn += self._random_rows(free - len(drawn))
         chosen |= {row: why for why, row in drawn}
         return [History(0, row + 1, why) for row, why in sorted(chosen.items())]
 
@@ -115,25 +116,25 @@ class Chooser:
         ]
 
     def starts(self, count: int) -> list[History]:
-        """`count` later starts, fewer where the market is hardly longer than the warm-up."""
+        """`count` later starts, fewer where the market is hardly longer than the warm-up.
+
+        The first ends with the data. Of the others one in four goes on for a while, so that a state shows which the
+        bars before its start would have left; the rest end with the row they are for: a live session's window.
+        """
         bars = len(self.market)
-        compared = min(max(self.warmup, _COMPARED_ROWS), bars - self.warmup - 1)
-        if compared < 1:
+        if bars <= self.warmup + 1:
             return []
-        histories = []
-        for number in range(count):
-            if number % _LONG_STARTS == 0:
-                first = int(self.rng.integers(1, max((bars - self.warmup) // 2, 2)))
-                histories.append(History(first, bars, "a random start"))
-                continue
-            # A decision in the first row compared shows a warm-up that is one bar too short; one in the last, a leak.
-            why, row = next(iter([*self._change_rows(1), *self._random_rows(1)]), ("", -1))
-            if row < 0:
+        first = int(self.rng.integers(1, max((bars - self.warmup) // 2, 2)))
+        histories = [History(first, bars, "a random start")] if count else []
+        for number in range(1, count):
+            found = self._change_rows(1) or self._random_rows(1)
+            if not found:
                 break
-            first_compared = max(row if number % 2 else row + 1 - compared, self.warmup)
-            start = self.latest_start(first_compared)
+            why, row = found[0]
+            start = self.latest_start(row)
+            further = max(self.warmup, _COMPARED_ROWS) if number % _LIVE_WINDOWS == 0 else 0
             if start > 0:
-                histories.append(History(start, min(first_compared + compared, bars), why))
+                histories.append(History(start, min(row + 1 + further, bars), why))
         return histories
 
     def latest_start(self, row: int) -> int:
@@ -142,22 +143,22 @@ class Chooser:
         first = row - needed + 1
         for counts in self._bars_so_far.T:
             have = counts[row]
-            if have > counts[max(first - 1, 0)]:
+            if not have == counts[max(first - 1, 0)] == counts[-1]:
                 first = min(first, int(np.searchsorted(counts, max(have - needed + 1, 1))))
         return max(first, 0)
 
     def comparable(self, history: History) -> np.ndarray:
         """Which of a history's rows must be as in the full run, bool (rows,).
 
-        Those from the warm-up on; after a later start those before which each symbol has `warmup` bars, or all that
-        it ever had, or none at all (it had ceased to trade).
+        Those from the warm-up on; after a later start those by which each symbol has `warmup` bars, or all that it ever
+        had; a symbol that has ceased to trade for good needs none.
         """
         rows = np.arange(history.start, history.stop)
         enough = (rows - history.start + 1 >= self.warmup) & (rows < history.known)
         if history.start:
-            before = self._bars_so_far[history.start - 1]
+            before, total = self._bars_so_far[history.start - 1], self._bars_so_far[-1]
             within = self._bars_so_far[history.start : history.stop] - before
-            enough &= ((within >= self.warmup) | (before == 0) | (within == 0)).all(axis=1)
+            enough &= ((within >= self.warmup) | (before == 0) | (before == total)).all(axis=1)
         return enough
 
     @cached_property
@@ -182,7 +183,7 @@ class Chooser:
         openings = rows[index[rows] == index[rows].normalize()]
         for why, edges in (
             ("the first bar of a day", openings),
-            ("the first bar of a week", openings[index[openings].dayofweek == 0]),
+            ("the first bar of a week", openings[index[openings].day_of_week == 0]),
         ):
             wanted = edges[self.changes[edges].any(axis=1)]
             if edges.size and edges.size < rows.size:
@@ -206,7 +207,7 @@ class Chooser:
 
     def _change_rows(self, count: int) -> list[tuple[str, int]]:
         """Unused rows on which a target changes, each time of another weekday and another symbol, if there are such."""
-        weekdays = self.market.index.dayofweek.to_numpy()
+        weekdays = self.market.index.day_of_week.to_numpy()
         chosen: list[tuple[str, int]] = []
         open_rows = self._cuttable & self.changes.any(axis=1)
         open_rows[sorted(self._used)] = False

@@ -23,11 +23,11 @@ from abc import ABC, abstractmethod
 from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import pandas as pd
+
 from data.errors import ValidationError
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from data.market import Market
     from engine.exits import Exits
 
@@ -82,10 +82,15 @@ class Strategy(ABC):
             )
         symbols, now = list(window.symbols), window.index[-1]
         table = self.targets(window)
-        if sorted(table.columns) != sorted(symbols) or not len(table) or table.index[-1] != now:
+        if not isinstance(table, pd.DataFrame) or not len(table) or table.index[-1] != now:
+            ends = f"end with {table.index[-1]}" if isinstance(table, pd.DataFrame) and len(table) else "have no row"
             raise ValidationError(
-                f"{label(self)}: targets end with {table.index[-1] if len(table) else 'no row'} for "
-                f"{list(table.columns)}; the window ends with {now} for {symbols}. Index them by market.index"
+                f"{label(self)}: targets {ends}, the window ends with {now}; index them by market.index"
+            )
+        if set(table.columns) != set(symbols) or table.columns.has_duplicates:
+            raise ValidationError(
+                f"{label(self)}: targets have the columns {list(table.columns)}, the window holds {symbols}; "
+                "give each symbol one column, NaN to leave it alone"
             )
         return table.iloc[-1][symbols].astype("float64")
 

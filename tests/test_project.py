@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 HEAVY = ("backtrader", "ccxt", "matplotlib", "quantstats", "vectorbt")
 PUBLIC = {
     "data": ("Market", "load_candles", "load_sample", "read_candles", "validate_candles"),
-    "engine": ("Costs", "Exits", "Result", "RiskLimits", "Strategy", "Venue", "backtest", "paper"),
+    "engine": ("Costs", "Exits", "Result", "RiskLimits", "Strategy", "Venue", "backtest", "check_causality", "paper"),
     "reports": ("compare", "parity", "tearsheet"),
     "reports.hummingbot": ("ControllerBaseline",),
     "research.strategies": ("SmaCross",),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -12,7 +12,12 @@ from research.cli.inputs import SAMPLE, market_from, strategy_from
 from research.cli.tables import print_comparison, say_while_waiting
 
 if TYPE_CHECKING:
+    from data.market import Market
     from engine.result import Result
+    from engine.strategy import Strategy
+
+# Cuts and later starts of `engine.check_causality`: what it takes by default, and a search.
+_PLACES = {"few": (16, 24), "thorough": (50, 100)}
 
 Name = Annotated[str, typer.Argument(metavar="STRATEGY", help="A library strategy, module:Class or file.py:Class.")]
 Parameter = Annotated[
@@ -32,6 +37,9 @@ Step = Annotated[float, typer.Option("--step", help="Orders are whole multiples 
 Minimum = Annotated[float, typer.Option("--min-notional", help="Smallest order, quote currency.")]
 Root = Annotated[Path | None, typer.Option("--store", help="The store's folder.", show_default=False)]
 Out = Annotated[Path | None, typer.Option("--out", "-o", help="Write the result here (.parquet).", show_default=False)]
+Causality = Annotated[
+    Literal["few", "thorough", "off"], typer.Option(help="Look for decisions that knew the future, at how many places.")
+]
 Sheet = Annotated[Path | None, typer.Option("--tearsheet", help="Write a tearsheet here (.html).", show_default=False)]
 
 
@@ -48,6 +56,7 @@ _HELP = {
 
 def run_command(broker: str) -> Callable[..., None]:
     """The command that runs a strategy by `broker`, "backtest" or "paper"."""
+    checked: Causality = "few" if broker == "backtest" else "off"
 
     def run(
         strategy: Name,
@@ -67,6 +76,7 @@ def run_command(broker: str) -> Callable[..., None]:
         store: Root = None,
         out: Out = None,
         tearsheet: Sheet = None,
+        causality: Causality = checked,
     ) -> None:
         from engine import Costs, Venue, brokers
 
@@ -74,6 +84,7 @@ def run_command(broker: str) -> Callable[..., None]:
         costs = Costs(fee=fee, slippage=slippage)
         venue = Venue(shorts=shorts, leverage=leverage, amount_step=step, min_notional=min_notional)
         market = market_from(data, symbol or [], timeframe, since, until, store)
+        _check_causality(chosen, market, causality)
         say_while_waiting(f"{broker}: {chosen} over {len(market):,} bars of {', '.join(market.symbols)}")
         result = getattr(brokers, broker)(chosen, market, cash=cash, costs=costs, venue=venue)
         _show(result)
@@ -86,6 +97,20 @@ def run_command(broker: str) -> Callable[..., None]:
 
     run.__doc__ = _HELP[broker]
     return run
+
+
+def _check_causality(strategy: Strategy, market: Market, places: str) -> None:
+    """Stop at a strategy that looks ahead, before its run is believed; warn of one whose warm-up is too short."""
+    if places == "off" or len(market) <= strategy.warmup:
+        return
+    from engine import check_causality
+
+    say_while_waiting(f"causality of {strategy}")
+    cuts, starts = _PLACES[places]
+    report = check_causality(strategy, market, cuts=cuts, starts=starts)
+    report.raise_if_broken()
+    if places == "thorough" or not report.fits_live:
+        typer.echo(str(report), err=True)
 
 
 def _show(result: Result) -> None:

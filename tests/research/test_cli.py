@@ -134,6 +134,33 @@ def test_candles_may_come_from_a_file_and_from_the_store(tmp_path):
     assert runs[0].equity.equals(runs[2].equity)
 
 
+LOOKS_AHEAD = """
+from dataclasses import dataclass
+from engine import Strategy
+
+@dataclass(frozen=True)
+class Tomorrow(Strategy):
+    warmup: int = 1
+    def targets(self, market):
+        rises = market.close.shift(-1) > market.close
+        return rises.astype(float).where(market.close.notna())
+"""
+
+
+def test_backtest_stops_at_a_strategy_that_knows_the_future_unless_told_not_to_look(tmp_path):
+    (tmp_path / "ahead.py").write_text(LOOKS_AHEAD)
+    words = ["backtest", f"{tmp_path / 'ahead.py'}:Tomorrow", *MONTH]
+    text = ladder(*words, "--out", tmp_path / "run.parquet", code=1)
+    assert "looks ahead" in text
+    assert not (tmp_path / "run.parquet").exists()
+    ladder(*words, "--causality", "off", "--out", tmp_path / "run.parquet")
+    assert (tmp_path / "run.parquet").exists()
+
+
+def test_thorough_search_for_the_future_shows_its_report():
+    assert "no row changes" in ladder("backtest", *CROSS, *MONTH, "--causality", "thorough")
+
+
 BAD = {
     "a strategy that is not there": (["backtest", "SmaCros", *MONTH], "did you mean SmaCross?"),
     "a parameter that is not there": (["backtest", "SmaCross", "-p", "fst=3"], "did you mean fast?"),
