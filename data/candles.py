@@ -97,13 +97,17 @@ class CandleReport:
         return table
 
     def __str__(self) -> str:
-        head = f"{self.symbol} {self.timeframe}: {self.bars:,} bars, "
+        return self.text(_SHOWN)
+
+    def text(self, most: int | None = None) -> str:
+        """Sums in the first line, then the findings and the gaps, a line each: all, or the first `most` of each."""
+        head = f"{self.symbol} {self.timeframe}: {_count(self.bars, 'bar')}, "
         head += "no rule broken" if self.ok else _count(len(self.findings), "finding")
         if not self.gaps:
             head += ", no gap"
         else:
             head += f", {_count(self.missing, 'bar')} missing in {_count(len(self.gaps), 'gap')}"
-        return "\n  ".join([head, *(listing(entries) for entries in (self.findings, self.gaps) if entries)])
+        return "\n  ".join([head, *(listing(entries, most) for entries in (self.findings, self.gaps) if entries)])
 
 
 _MEND: Final = "; fix the file or pass drop_invalid=True"
@@ -267,11 +271,16 @@ def _bar_checks(frame: pd.DataFrame, times: pd.DatetimeIndex, timeframe: str) ->
     def late_text(row: int) -> str:
         return f"comes after the bar of {bar_label(pd.Timestamp(latest[row], tz='UTC'))}"
 
+    def off_grid_text(row: int) -> str:
+        if not timeframe.endswith("w"):
+            return "is off the grid"
+        return f"is off the grid: it opens on {times[row]:%A}, weeks on Monday; take 1d candles and resample them"
+
     checks = [
         _Check("every bar has a time", timeless, lambda row: f"row {row} has no time; fix or drop it"),
         _Check(_INCREASING, early & ~timeless, late_text),
         _Check(_UNIQUE, repeated, lambda row: "a second bar, " + ("identical" if alike[row] else "and it differs")),
-        _Check(f"on the grid of {timeframe}", ((stamps - origin) % step != 0) & ~timeless, lambda _: "is off the grid"),
+        _Check(f"on the grid of {timeframe}", ((stamps - origin) % step != 0) & ~timeless, off_grid_text),
     ]
     raw: dict[str, _Floats] = {}
     for name in CANDLE_COLUMNS:
@@ -345,8 +354,8 @@ def _count(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
-def listing(entries: Sequence[Finding] | Sequence[Gap]) -> str:
-    """The first few, a line each, and how many more there are."""
-    lines = [str(entry) for entry in entries[:_SHOWN]]
-    rest = len(entries) - _SHOWN
+def listing(entries: Sequence[Finding] | Sequence[Gap], most: int | None = _SHOWN) -> str:
+    """A line each; of more than `most` the first ones, and how many more there are."""
+    lines = [str(entry) for entry in entries[:most]]
+    rest = len(entries) - len(lines)
     return "\n  ".join([*lines, f"... and {rest:,} more"] if rest > 0 else lines)

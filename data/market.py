@@ -61,6 +61,8 @@ class Market:
             str(symbol): clean_candles(frame, timeframe=timeframe, symbol=str(symbol), drop_invalid=drop_invalid)
             for symbol, frame in frames.items()
         }
+        if len(clean) < len(frames):
+            raise ValidationError(f"Market.from_frames: two symbols of {list(frames)} are written alike; rename one")
         index = pd.DatetimeIndex(pd.concat([frame.index.to_series() for frame in clean.values()]).unique())
         index = index.sort_values().as_unit("ns").rename("time")
         names = list(dict.fromkeys([*CANDLE_COLUMNS, *(str(column) for f in clean.values() for column in f.columns)]))
@@ -197,7 +199,8 @@ class Market:
                     f"field {name!r}: its {len(table)} rows are not the market's {len(self)} bars; "
                     "reindex it to market.index first"
                 )
-        fresh = {name: table.set_axis(close.index, axis=0) for name, table in fields.items()}
+        labels = (close.index, close.columns)
+        fresh = {name: table.set_axis(labels[0], axis=0).set_axis(labels[1], axis=1) for name, table in fields.items()}
         return Market({**self._fields, **fresh}, self._timeframe)
 
     def on_grid(self) -> Market:
@@ -211,15 +214,22 @@ class Market:
     def resample(self, timeframe: str) -> Market:
         """Coarser bars, each labelled by its opening time; further fields take their last value within the bar.
 
-        A coarse bar with no fine bar in it is missing. The last one may be incomplete: it is left out when its end
-        lies beyond the end of the last fine bar.
+        A coarse bar with no fine bar in it is missing; one with gaps, or that opens before the market does, is made of
+        those there are. The last one may be incomplete: it is left out when its end lies beyond the end of the last
+        fine bar.
 
         Raises:
-            ValidationError: the new timeframe is not a whole multiple of the old one.
+            ValidationError: the new timeframe is not a whole multiple of the old one, or on another grid: a fine bar
+                that reaches into the next coarse one would be known too early.
         """
         old, new = parse_timeframe(self._timeframe), parse_timeframe(timeframe)
         if new < old or new % old != pd.Timedelta(0):
             raise ValidationError(f"resample: {timeframe} is not a whole multiple of {self._timeframe}")
+        if (grid_origin(timeframe) - grid_origin(self._timeframe)) % old != pd.Timedelta(0):
+            raise ValidationError(
+                f"resample: bars of {timeframe} do not open where bars of {self._timeframe} do (weeks open on Monday, "
+                "all else counts from 1970-01-01, a Thursday); give a whole number of weeks as such, '2w'"
+            )
         if not len(self):
             return Market(self._fields, timeframe)
         present = self._fields["close"].notna()

@@ -96,10 +96,21 @@ def count_bars(parts: list[Part]) -> int:
 
 
 def write_part(folder: Path, sequence: int, candles: pd.DataFrame) -> None:
-    """Add a part of these candles, which keep every rule; it is there whole or not at all."""
+    """Add a part of these candles, which keep every rule; it is there whole or not at all.
+
+    Raises:
+        ValidationError: a further column holds values of no kind or of several.
+    """
+    import pyarrow as pa
+
     first, last = (moment.strftime(_STAMP) for moment in (candles.index[0], candles.index[-1]))
-    with replacing(folder / f"{sequence:06d}_{first}_{last}.parquet") as temporary:
-        candles.reset_index().to_parquet(temporary, index=False, compression="zstd")
+    path = folder / f"{sequence:06d}_{first}_{last}.parquet"
+    try:
+        with replacing(path) as temporary:
+            candles.reset_index().to_parquet(temporary, index=False, compression="zstd")
+    except pa.ArrowException as error:
+        reason = "; ".join(map(str, error.args))
+        raise ValidationError(f"{path}: cannot be written ({reason}); drop that column or make it numbers") from error
 
 
 def merge(tables: list[pd.DataFrame]) -> pd.DataFrame | None:

@@ -2,6 +2,7 @@
 
     read_candles("BTC_USDT-1h.feather")                        # freqtrade
     read_candles("binance_BTC-USDT_1h.csv", timeframe="1h")    # Hummingbot; with a timeframe the grid is checked too
+    read_candles("BTC_USDT-1h.json")                           # freqtrade's older form, or ccxt's rows as they came
     read_candles("btc.csv.gz", tz="Europe/Berlin")             # times written without a zone
 
 Columns are known by their names, capitals and spaces aside: a time (`timestamp`, `time`, `date`, `datetime`,
@@ -14,6 +15,8 @@ is rounded to whole microseconds, the precision a float has left.
 
 from __future__ import annotations
 
+import gzip
+import json
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,7 +34,12 @@ _EPOCH_UNITS: Final = (  # from, below, nanoseconds in one
     (1e17, 9.2e18, 1),
 )
 _ZONED: Final = r":\d\d(?:[.,]\d+)?\s*(?:Z|[+-]\d\d(?::?\d\d)?)$"
-_SUFFIXES: Final = ".csv, .csv.gz, .parquet or .feather"
+_SUFFIXES: Final = ".csv, .csv.gz, .parquet, .feather, .json or .json.gz"
+_MENDS: Final = {  # for kinds that are met often and not read
+    ".pkl": "a pickle may run any code, so load it where you trust it and write it with to_parquet",
+    ".pickle": "a pickle may run any code, so load it where you trust it and write it with to_parquet",
+    ".zip": "unpack it",
+}
 
 
 def read_candles(
@@ -45,7 +53,7 @@ def read_candles(
     """One symbol's candles from a file.
 
     Args:
-        path: a .csv, .csv.gz, .parquet or .feather file.
+        path: a .csv, .csv.gz, .parquet, .feather, .json or .json.gz file.
         timeframe: the bars' length, such as "1h": bars must lie on its grid. Without it, on whole seconds.
         symbol: the name that errors carry; else the file's.
         tz: the zone of times that are written without one, such as "UTC". Epochs and times with an offset need none.
@@ -69,7 +77,9 @@ def read_candles(
         if time_column is None or missing:
             wanted = ", ".join(["a time"] * (time_column is None) + missing)
             found = ", ".join(map(str, table.columns)) or "none"
-            raise ValidationError(f"no column for {wanted} (found: {found}); rename the file's columns")
+            headless = len(table.columns) > 0 and all(_is_number(name) for name in table.columns)
+            mend = "its first line must name them" if headless else "rename the file's columns"
+            raise ValidationError(f"no column for {wanted} (found: {found}); {mend}")
         if candles.empty:
             raise ValidationError("holds no bar; fetch or export it again")
         times = _to_utc(candles.pop(time_column), tz)
@@ -97,11 +107,31 @@ def _read_table(file: Path) -> pd.DataFrame:
             table = pd.read_parquet(file)
         elif name.endswith(".feather"):
             table = pd.read_feather(file)
+        elif name.endswith((".json", ".json.gz")):
+            table = _read_rows(file)
         else:
-            raise ValidationError(f"{file}: unknown kind {file.suffix or '(no suffix)'}; give {_SUFFIXES}")
-    except (pa.ArrowException, OSError, EOFError) as error:
+            mend = _MENDS.get(file.suffix.lower(), f"give {_SUFFIXES}")
+            raise ValidationError(f"{file}: unknown kind {file.suffix or '(no suffix)'}; {mend}")
+    except (pa.ArrowException, OSError, EOFError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise ValidationError(f"{file}: cannot be read, is it broken or of another kind? ({error})") from error
     return table
+
+
+def _read_rows(file: Path) -> pd.DataFrame:
+    """A JSON list of [time, open, high, low, close, volume]."""
+    content = gzip.decompress(file.read_bytes()) if file.name.lower().endswith(".gz") else file.read_bytes()
+    rows = json.loads(content)
+    if not isinstance(rows, list) or not all(isinstance(row, list) and len(row) == 6 for row in rows):
+        raise ValidationError(f"{file}: holds no list of rows [time, open, high, low, close, volume]")
+    return pd.DataFrame(rows, columns=["timestamp", *CANDLE_COLUMNS])
+
+
+def _is_number(text: Any) -> bool:
+    try:
+        float(text)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def _plain(name: Any) -> str:
@@ -132,7 +162,7 @@ def _renamed(table: pd.DataFrame) -> pd.DataFrame:
     renamed = table.set_axis(
         [new if new in known else old for old, new in zip(table.columns, names, strict=True)], axis=1
     )
-    twice = sorted({str(name) for name in renamed.columns[renamed.columns.duplicated()]})
+    twice = sorted({str(name) for name in renamed.columns[renamed.columns.duplicated()] if name in known})
     if twice:
         raise ValidationError(f"column {', '.join(twice)} appears twice, capitals aside; drop one")
     return renamed
@@ -144,10 +174,10 @@ def _to_numbers(cells: pd.Series) -> pd.Series:
     numbers = np.full(len(cells), np.nan)
     for row, cell in enumerate(cells):
         if not pd.isna(cell):
-            try:
-                numbers[row] = float(cell)
-            except (TypeError, ValueError):
-                raise ValidationError(f"row {row + 1}, column {cells.name}: {cell!r} is not a number") from None
+            # Python reads 1_0 as ten, and True as one; nobody writes a price so.
+            if not _is_number(cell) or isinstance(cell, bool) or "_" in str(cell):
+                raise ValidationError(f"row {row + 1}, column {cells.name}: {cell!r} is not a number")
+            numbers[row] = float(cell)
     return pd.Series(numbers, index=cells.index)
 
 
@@ -163,19 +193,20 @@ def _to_utc(cells: pd.Series, tz: str | None) -> pd.DatetimeIndex:
     if texts.str.fullmatch(r"\d+(?:\.\d+)?").all():
         whole = texts.str.fullmatch(r"\d+").all()
         return _from_epoch(texts.astype("int64" if whole else "float64").rename(str(cells.name)))
+    parsed = pd.to_datetime(texts, format="ISO8601", errors="coerce", utc=True)
+    if parsed.isna().any():
+        row = int(parsed.isna().argmax())
+        raise ValidationError(
+            f"row {row + 1}, column {cells.name}: {cells.iloc[row]!r} is not a time; write 2024-01-01T00:00:00Z"
+        )
     zoned = texts.str.contains(_ZONED, regex=True)
     if zoned.any() and not zoned.all():
         raise ValidationError(
             f"row {int((zoned != zoned.iloc[0]).argmax()) + 1}, column {cells.name}: times with and without a zone are "
             "mixed; write all in one form"
         )
-    parsed = pd.to_datetime(texts, format="ISO8601", errors="coerce", utc=bool(zoned.all()))
-    if parsed.isna().any():
-        row = int(parsed.isna().argmax())
-        raise ValidationError(
-            f"row {row + 1}, column {cells.name}: {cells.iloc[row]!r} is not a time; write 2024-01-01T00:00:00Z"
-        )
-    return _zoned(pd.DatetimeIndex(parsed), tz, cells)
+    times = pd.DatetimeIndex(parsed)
+    return _zoned(times if zoned.all() else times.tz_localize(None), tz, cells)
 
 
 def _zoned(times: pd.DatetimeIndex, tz: str | None, cells: pd.Series) -> pd.DatetimeIndex:
@@ -186,7 +217,7 @@ def _zoned(times: pd.DatetimeIndex, tz: str | None, cells: pd.Series) -> pd.Date
             f'row 1, column {cells.name}: {cells.iloc[0]} has no time zone; pass tz="UTC", or the zone it is in'
         )
     try:
-        return times.tz_localize(tz).tz_convert("UTC")
+        return times.tz_localize(str(tz)).tz_convert("UTC")
     except (ValueError, KeyError) as error:
         # An unknown zone, or an hour that its clocks went through twice or never.
         raise ValidationError(f"column {cells.name}: its times cannot be read in tz={tz!r} ({error})") from error
@@ -195,6 +226,8 @@ def _zoned(times: pd.DatetimeIndex, tz: str | None, cells: pd.Series) -> pd.Date
 def _from_epoch(cells: pd.Series) -> pd.DatetimeIndex:
     values = cells.to_numpy()
     first = values[0]
+    if values.dtype in (np.float16, np.float32):
+        raise ValidationError(f"column {cells.name}: {values.dtype} is too coarse for a time; write it as int64")
     unit = next((unit for unit in _EPOCH_UNITS if unit[0] <= first < unit[1]), None)
     if unit is None:
         raise ValidationError(

@@ -65,7 +65,7 @@ def open_client(exchange: str, settings: Mapping[str, Any] | None = None) -> Any
     plain = kind()
     for name in given:
         if not hasattr(plain, name):
-            known = [word for word in vars(plain) if not word.startswith("_")]
+            known = [word for word in dir(plain) if not word.startswith("_") and not callable(getattr(plain, word))]
             hint = _close(name, known) or "see ccxt's manual, 'Exchange Properties'"
             raise ValidationError(f"ccxt's {exchange} has no setting {name!r}; {hint}")
     return kind({"enableRateLimit": True, **given})
@@ -147,8 +147,8 @@ class Source:
     def now(self) -> pd.Timestamp:
         """The exchange's clock: by its own endpoint, else by the Date of an answer; ours if it shows none."""
         if self.client.has.get("fetchTime") is True:
-            milliseconds = _patiently(self.retry, f"{self.id} clock", self.client.fetch_time)
-            return pd.Timestamp(int(milliseconds), unit="ms", tz="UTC").as_unit("ns")
+            milliseconds = _patiently(self.retry, f"{self.id} clock", _clock, self.client)
+            return pd.Timestamp(milliseconds, unit="ms", tz="UTC").as_unit("ns")
         # A clock of ours that is fast would take the open bar for a closed one, and nothing would ever correct it.
         _patiently(self.retry, f"{self.name} newest bar", self._rows, None, 1)
         date = (getattr(self.client, "last_response_headers", None) or {}).get("Date")
@@ -202,9 +202,9 @@ class Source:
             if len(row) < 6 or not isinstance(row[0], int | float) or not 0 <= row[0] <= _LAST_MILLISECOND:
                 raise ccxt.BadResponse(f"sent {row!r} for a bar: [milliseconds, open, high, low, close, volume]")
         answer = getattr(self.client, "last_http_response", None)
-        if not rows and isinstance(answer, str) and not _is_json(answer):
-            # ccxt reads a web page, or half an answer, as one without bars on some exchanges.
-            raise ccxt.BadResponse(f"sent no JSON but {answer!r}")
+        if not rows and isinstance(answer, str) and not _tells_of_no_bar(answer):
+            # ccxt reads a web page, half an answer and much else as an answer without bars.
+            raise ccxt.BadResponse(f"sent no candles but {answer!r}")
         return rows
 
 
@@ -221,10 +221,36 @@ def _close(word: str, words: list[str]) -> str:
     return f"did you mean {' or '.join(close)}?" if close else ""
 
 
-def _is_json(text: str) -> bool:
+def _clock(client: Any) -> int:
+    return int(client.fetch_time())  # None, where ccxt found no time in the answer, is asked for again as well
+
+
+def _tells_of_no_bar(text: str) -> bool:
+    """Whether an answer that ccxt found no bar in may be meant so: JSON with a list, or a null in its place.
+
+    Rows in it, which ccxt leaves out where they lie before the time asked for, must begin with a number.
+    """
     try:
-        json.loads(text)
+        answer = json.loads(text)
     except ValueError:
+        return False
+    parts = list(_parts_of(answer)) if isinstance(answer, list | dict) else []
+    heads = [row[0] for part in parts if isinstance(part, list) for row in part if isinstance(row, list) and row]
+    return any(part is None or isinstance(part, list) for part in parts) and all(map(_is_number, heads))
+
+
+def _parts_of(answer: Any) -> Iterator[Any]:
+    """A JSON value and all that it holds."""
+    yield answer
+    if isinstance(answer, list | dict):
+        for part in answer.values() if isinstance(answer, dict) else answer:
+            yield from _parts_of(part)
+
+
+def _is_number(value: Any) -> bool:
+    try:
+        float(value)
+    except (TypeError, ValueError):
         return False
     return True
 
@@ -276,9 +302,9 @@ def _may_pass(error: BaseException | None) -> bool:
 
     response = _response(error)
     status = 0 if response is None else int(response.status_code)
-    if type(error) is ccxt.ExchangeNotAvailable and 400 <= status < 500:
-        return status in _PASSING_REFUSALS
-    return isinstance(error, ccxt.OperationFailed) or (isinstance(error, ccxt.BaseError) and status >= 500)
+    if status >= 500 or status in _PASSING_REFUSALS:
+        return isinstance(error, ccxt.BaseError)
+    return isinstance(error, ccxt.OperationFailed) and not (type(error) is ccxt.ExchangeNotAvailable and status >= 400)
 
 
 def _too_long(error: BaseException | None, retry: Retry) -> bool:

@@ -25,10 +25,11 @@ from urllib.parse import quote, unquote
 import numpy as np
 import pandas as pd
 
-from data.atomic import locked, replacing, sync_folder
+from data.atomic import locked, sync_folder
 from data.candles import CandleReport, bar_label, clean_candles, validate_candles
 from data.coverage import Span, join_spans, read_spans, write_spans
 from data.errors import ValidationError
+from data.export import check_suffix, write_candles
 from data.parts import count_bars, list_parts, merge, read_part, remove_leftovers, write_part
 from data.timeframe import parse_timeframe, utc_time
 
@@ -154,13 +155,16 @@ class Store:
             How many bars were written.
 
         Raises:
-            ValidationError: candles that break a rule or have a column named as the index is stored, or, without
-                `replace`, a bar stored with other values. Nothing is written then.
+            ValidationError: candles that break a rule, have a column named as the index is stored or one that Parquet
+                cannot hold; or, without `replace`, a bar stored with other values. Nothing is written then.
         """
         folder = self.folder(exchange, symbol, timeframe)
         name = f"{exchange} {symbol} {timeframe}"
         fresh = clean_candles(candles, timeframe=timeframe, symbol=name)
         taken = [column for column in _TIME_COLUMNS if column in fresh.columns]
+        # A category is compared and stored as the value it stands for.
+        categories = [column for column in fresh.columns if isinstance(fresh[column].dtype, pd.CategoricalDtype)]
+        fresh = fresh.astype({column: fresh[column].cat.categories.dtype for column in categories})
         if taken:
             raise ValidationError(
                 f"{name}: column {taken[0]} would be mixed up with the index of times; drop or rename it"
@@ -225,7 +229,7 @@ class Store:
         """Put a series' parts into one; returns how many there were. A kill in between loses and doubles nothing.
 
         Raises:
-            ValidationError: a part that cannot be read.
+            ValidationError: a part that cannot be read, or a further column that holds values of several kinds.
         """
         folder = self.folder(exchange, symbol, timeframe)
         if not folder.is_dir():
@@ -260,22 +264,11 @@ class Store:
         `data.read_candles` reads each of them back to the same values.
 
         Raises:
-            ValidationError: another suffix, or what `read` raises.
+            ValidationError: another suffix, a further column of several kinds, or what `read` raises.
         """
         target = Path(path)
-        if not target.name.endswith((".csv", ".csv.gz", ".parquet", ".feather")):
-            raise ValidationError(
-                f"{target}: cannot write {target.suffix or 'no suffix'}; use .csv, .parquet or .feather"
-            )
-        table = self.read(exchange, symbol, timeframe, since=since, until=until).rename_axis("timestamp").reset_index()
-        with replacing(target) as temporary:
-            if target.suffix == ".parquet":
-                table.to_parquet(temporary, index=False, compression="zstd")
-            elif target.suffix == ".feather":
-                table.to_feather(temporary)
-            else:
-                table["timestamp"] = [moment.isoformat() for moment in table["timestamp"]]
-                table.to_csv(temporary, index=False, compression="gzip" if target.suffix == ".gz" else None)
+        check_suffix(target)
+        write_candles(self.read(exchange, symbol, timeframe, since=since, until=until), target)
         return target
 
     def folder(self, exchange: str, symbol: str, timeframe: str) -> Path:
@@ -285,7 +278,7 @@ class Store:
             ValidationError: no name of an exchange, an empty symbol or no timeframe.
         """
         parse_timeframe(timeframe)
-        if not _EXCHANGE.fullmatch(exchange):
+        if not isinstance(exchange, str) or not _EXCHANGE.fullmatch(exchange):
             raise ValidationError(f"exchange {exchange!r}: give ccxt's id, such as 'binance'")
         if not symbol:
             raise ValidationError("symbol is empty; give ccxt's unified symbol, such as 'BTC/USDT'")

@@ -20,8 +20,8 @@ _UNITS: Final = {
 }
 _PATTERN: Final = re.compile(r"([1-9][0-9]{0,6})([smhdw])")
 _YEAR: Final = pd.Timedelta(days=365)
-# Weeks open on Monday, as on Binance, OKX and Bybit; 1970-01-05 was the epoch's first. An exchange whose weeks open on
-# another day is found out: its bars are off the grid.
+# Weeks open on Monday, as on Binance, OKX and Bybit; 1970-01-05 was the epoch's first. Those of KuCoin and Hyperliquid
+# open on Thursday: their bars are found to be off the grid.
 _MONDAY: Final = pd.Timestamp("1970-01-05", tz="UTC")
 _EPOCH: Final = pd.Timestamp("1970-01-01", tz="UTC")
 

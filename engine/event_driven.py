@@ -146,7 +146,7 @@ class _Broker(bt.brokers.BackBroker):  # type: ignore[misc]
         )
         cut = payable != amount
         if cut:
-            amount = rules.round_to_step(payable, venue.amount_step)
+            amount = rules.round_to_step(payable, venue.amount_step, rules.SUM_NOISE)
         decided, decided_close, smallest = self._decided.pop(order.ref)
         if not rules.is_sendable(amount, held, decided_close, smallest):
             order.cancel()
@@ -225,7 +225,7 @@ class _Decider(bt.Strategy):  # type: ignore[misc]
             venue, held, close = run.venues[column], account.held[column], data.close[0]
             amount = rules.unrounded_order(weight, equity, held, close)
             if amount != -held:
-                amount = rules.round_to_step(amount, venue.amount_step)
+                amount = rules.round_to_step(amount, venue.amount_step, rules.STEP_NOISE)
             earlier = self._waiting.pop(column, None)
             if earlier is not None and earlier.alive():
                 self.broker.cancel(earlier)
@@ -288,7 +288,7 @@ def _feeds(run: Run) -> list[_Bars]:
 def _positions(run: Run, fills: _Fills) -> np.ndarray:
     """Amount held at each close, from the position after each fill."""
     positions = np.zeros(run.targets.shape)
-    for column in range(positions.shape[1]):
+    for column in range(len(run.venues)):
         chosen = np.flatnonzero(np.array(fills.column, dtype=np.int64) == column)
         rows = np.array(fills.filled, dtype=np.int64)[chosen]
         after = np.concatenate([[0.0], np.array(fills.held)[chosen]])

@@ -16,7 +16,8 @@ class Exits:
     Attributes:
         stop_loss: adverse move that closes the position, such as 0.05.
         take_profit: favourable move that closes it.
-        trailing: (activation, delta): from a favourable move of `activation` on, a stop follows `delta` behind the best.
+        trailing: (activation, delta): from a favourable move of `activation` on, a stop follows `delta` behind the
+            best.
         time_limit: longest time a position is held.
     """
 

@@ -39,10 +39,10 @@ with compile_cached(rules.__file__, __file__):
 
     @njit(cache=True)
     def _any_order(amounts, start, stop):  # type: ignore[no-untyped-def]
+        found = False
         for col in range(start, stop):
-            if amounts[col] != 0.0:
-                return True
-        return False
+            found |= amounts[col] != 0.0
+        return found
 
     @njit(cache=True)
     def _fill_orders(i, group, start, stop, bars, terms, account, pending, fills):  # type: ignore[no-untyped-def]
@@ -65,7 +65,7 @@ with compile_cached(rules.__file__, __file__):
                 payable = _payable_amount(amount, held[col], mark[col], price, fee, leverage[col], free)
                 cut = payable != amount
                 if cut:
-                    amount = _round_to_step(payable, steps[col])
+                    amount = _round_to_step(payable, steps[col], rules.SUM_NOISE)
                 amounts[col] = 0.0
                 if not _is_sendable(amount, held[col], decided_close[col], smallest[col]):
                     continue
@@ -99,7 +99,7 @@ with compile_cached(rules.__file__, __file__):
                 continue
             amount = _unrounded_order(targets[i, col], equity, held[col], mark[col])
             if amount != -held[col]:
-                amount = _round_to_step(amount, steps[col])
+                amount = _round_to_step(amount, steps[col], rules.STEP_NOISE)
             decided[col] = i
             decided_close[col] = mark[col]
             smallest[col] = _smallest_order(minima[col], equity)

@@ -68,7 +68,7 @@ class Result:
 
     @cached_property
     def weights(self) -> pd.DataFrame:
-        """Position value over equity at each close, time by symbol; a symbol without a bar is marked at its last close."""
+        """Position value over equity at each close, time by symbol; without a bar, marked at the last close."""
         return self.positions.mul(self.prices.ffill().fillna(0.0)).div(self.equity, axis=0)
 
     @cached_property

@@ -1,36 +1,39 @@
 """Execution rules 2 to 4 of DESIGN.md as arithmetic on plain numbers.
 
-Every broker calls these: `engine.vectorized` compiles them with numba, `engine.event_driven` calls them as they stand. Both
+Every broker calls these: `engine.kernel` compiles them with numba, `engine.event_driven` calls them as they stand. Both
 run the same IEEE operations in the same order, so equal inputs give equal orders to the last bit. For that reason each
-function is a leaf (it calls nothing of ours) and uses only float arithmetic that numba and CPython agree on.
+function is a leaf (it calls nothing of ours) and uses only float arithmetic that numba and CPython agree on: `x // 1.0`
+and not `math.floor`, which gives numba an integer of 64 bits, too few for a coin of 1e-8 counted in steps of 1e-8.
 
 Amounts are signed, base currency: positive buys, negative sells. Prices are quote per base, cash is quote currency.
 """
 
 from __future__ import annotations
 
-import math
-
 # An amount within this fraction of a step from the next whole step is that step: 0.3 / 0.1 is 2.9999999999999996.
 STEP_NOISE = 1e-9
-# An order below this fraction of equity, or a holding below this fraction of what it was, is rounding noise.
+# A weight or an order below this fraction of equity is rounding noise.
 DUST = 1e-9
-# A cost above what is free by less than this fraction is rounding noise, not a shortage.
-CASH_NOISE = 1e-12
+# What is left of a sum below this fraction of its terms is rounding noise: a shortage of cash, a rest of a holding.
+SUM_NOISE = 1e-12
 
 
-def round_to_step(amount: float, step: float) -> float:
+def round_to_step(amount: float, step: float, noise: float) -> float:
     """`amount` rounded towards zero to a whole multiple of `step` (rule 2); unchanged where `step` is 0.
+
+    Within `noise` of the next whole step (a fraction of a step) it is that step: STEP_NOISE for a wanted amount, and
+    SUM_NOISE for one that cash limits, since a step more than cash pays would have to be borrowed.
 
     A step such as 0.001 has no exact float, its inverse has: dividing by it gives the float nearest to the multiple.
     """
     if step <= 0.0:
         return amount
     steps = abs(amount) / step
-    whole = math.floor(steps)
-    if steps - whole > 1.0 - STEP_NOISE:
+    whole = steps // 1.0
+    # A quotient of two floats is off by one part in 2**53, and so are they: of millions of steps more than `noise`.
+    if steps - whole > 1.0 - noise - 2.0**-51 * steps:
         whole += 1.0
-    inverse = math.floor(1.0 / step + 0.5)
+    inverse = (1.0 / step + 0.5) // 1.0
     size = whole / inverse if abs(inverse * step - 1.0) < STEP_NOISE else whole * step
     return size if amount > 0.0 else -size
 
@@ -38,9 +41,9 @@ def round_to_step(amount: float, step: float) -> float:
 def unrounded_order(weight: float, equity: float, held: float, close: float) -> float:
     """Amount that takes the holding to `weight` of `equity` at the decision's `close` (rule 2), before rounding.
 
-    Without equity there is nothing to size by: the position is closed.
+    Without equity there is nothing to size by, and a weight of rounding noise is none: the position is closed.
     """
-    if weight == 0.0 or equity <= 0.0:
+    if abs(weight) < DUST or equity <= 0.0:
         return -held
     return weight * equity / close - held
 
@@ -97,7 +100,7 @@ def payable_amount(
     if reducing > 0.0:
         free = free + reducing * (mark / leverage - side * (price - mark) - price * fee)
     unit = price * (1.0 / leverage + fee)
-    if opening * unit <= free + CASH_NOISE * opening * unit:
+    if opening * unit <= free + SUM_NOISE * opening * unit:
         return amount
     return side * (reducing + max(free, 0.0) / unit)
 
@@ -111,18 +114,18 @@ def cash_after(cash: float, amount: float, price: float, fee: float) -> float:
     """Cash after a fill that paid `fee` (quote currency); a rounding error below zero is zero."""
     notional = amount * price
     left = cash - notional - fee
-    return 0.0 if left < 0.0 and left > -2.0 * CASH_NOISE * abs(notional) else left
+    return 0.0 if left < 0.0 and left > -2.0 * SUM_NOISE * abs(notional) else left
 
 
 def held_after(held: float, amount: float, step: float) -> float:
     """Position after a fill, free of the noise that float sums leave: whole steps stay whole, closed is exactly 0."""
     total = held + amount
-    if abs(total) <= DUST * max(abs(held), abs(amount)):
+    if abs(total) <= SUM_NOISE * max(abs(held), abs(amount)):
         return 0.0
     if step <= 0.0:
         return total
-    steps = math.floor(abs(total) / step + 0.5)
-    inverse = math.floor(1.0 / step + 0.5)
+    steps = (abs(total) / step + 0.5) // 1.0
+    inverse = (1.0 / step + 0.5) // 1.0
     size = steps / inverse if abs(inverse * step - 1.0) < STEP_NOISE else steps * step
     return size if total > 0.0 else -size
 

@@ -39,20 +39,20 @@ class Run:
     @cached_property
     def steps(self) -> np.ndarray:
         """Amount step of each symbol, shape (N,)."""
-        return np.array([venue.amount_step for venue in self.venues])
+        return np.array([venue.amount_step for venue in self.venues], dtype=np.float64)
 
     @cached_property
     def minima(self) -> np.ndarray:
         """Minimum notional of each symbol, shape (N,)."""
-        return np.array([venue.min_notional for venue in self.venues])
+        return np.array([venue.min_notional for venue in self.venues], dtype=np.float64)
 
     @cached_property
     def leverages(self) -> np.ndarray:
         """Leverage of each symbol, shape (N,)."""
-        return np.array([float(venue.leverage) for venue in self.venues])
+        return np.array([venue.leverage for venue in self.venues], dtype=np.float64)
 
     def result(self, broker: str, equity: np.ndarray, positions: np.ndarray, fills: Mapping[str, np.ndarray]) -> Result:
-        """The Result of this run, from a broker's own arrays: equity (T,), positions (T, N), one array per fill field."""
+        """The Result of this run, from a broker's arrays: equity (T,), positions (T, N), one array per fill field."""
         index = self.market.index
         columns = pd.Index(self.market.symbols, name="symbol")
         return Result(
@@ -102,7 +102,8 @@ def prepare(
     parameters(strategy)
     if not isinstance(market, Market):
         raise ValidationError(
-            f"market: expected a Market, got {type(market).__name__}; Market.from_frames({{symbol: candles}}, timeframe)"
+            f"market: expected a Market, got {type(market).__name__}; "
+            "make one by Market.from_frames({symbol: candles}, timeframe)"
         )
     if not len(market):
         raise ValidationError("market: it holds no bars")
@@ -112,8 +113,7 @@ def prepare(
         raise ValidationError(f"costs: expected Costs(fee=..., slippage=...), got {costs!r}")
     venues = venues_by_symbol(venue, market.symbols)
     _refuse_unexecuted(strategy, costs, risk)
-    open_prices = np.ascontiguousarray(market.open.to_numpy(dtype=np.float64))
-    close = np.ascontiguousarray(market.close.to_numpy(dtype=np.float64))
+    _check_bars(market)
     return Run(
         strategy=strategy,
         market=market,
@@ -121,9 +121,25 @@ def prepare(
         costs=costs,
         venues=venues,
         targets=_checked_targets(strategy, market, venues),
-        open=open_prices,
-        close=close,
+        # Copies: pandas hands out arrays that may be read-only, and numba compiles anew for those.
+        open=np.array(market.open, dtype=np.float64, order="C"),
+        close=np.array(market.close, dtype=np.float64, order="C"),
     )
+
+
+def _check_bars(market: Market) -> None:
+    """A bar has all its prices or none: `Market.from_frames` holds that, `with_fields` and the constructor do not."""
+    close = market.close.to_numpy(dtype=np.float64)
+    for name in ("open", "high", "low", "close"):
+        prices = market[name].to_numpy(dtype=np.float64)
+        wrong = (np.isnan(prices) != np.isnan(close)) | (prices <= 0.0) | np.isinf(prices)
+        if wrong.any():
+            row, column = np.argwhere(wrong)[0]
+            raise ValidationError(
+                f"market: {market.symbols[column]} bar {market.index[row]}: {name} {prices[row, column]:g} beside "
+                f"close {close[row, column]:g}; a bar has four positive prices or, where it is missing, none "
+                f"({wrong.sum()} such)"
+            )
 
 
 def _refuse_unexecuted(strategy: Strategy, costs: Costs, risk: RiskLimits | None) -> None:

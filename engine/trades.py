@@ -131,8 +131,9 @@ def pair_trades(orders: pd.DataFrame, prices: pd.DataFrame) -> pd.DataFrame:
             share = trip.held / amount
             trip.leave(trip.held, price, fee * share)
             closed.append(trip.row(at, reason, False))
-            amount, fee = rest, fee * (1.0 - share)
-            trip = None
+            trip = trips[symbol] = _Trip(symbol, buy, at, reason)
+            trip.enter(rest, price, fee * (1.0 - share))
+            continue
         if trip is None:
             trip = trips[symbol] = _Trip(symbol, buy, at, reason)
         trip.enter(amount, price, fee)

@@ -1,4 +1,4 @@
-"""A small exchange on 127.0.0.1 that answers unmodified ccxt clients as Binance, Kraken and Bitfinex do, faults included.
+"""An exchange on 127.0.0.1 that answers unmodified ccxt clients as Binance, Kraken and Bitfinex do, faults included.
 
     with Exchange(bars, now="2024-01-05 10:30") as exchange:
         exchange.fail(status(503), cut_off)            # the next two requests for candles
@@ -13,6 +13,7 @@ Only the addresses in the client's `urls` are changed. The three differ where a 
 
 from __future__ import annotations
 
+import contextlib
 import email.utils
 import json
 import re
@@ -24,7 +25,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
@@ -34,7 +35,9 @@ SYMBOLS = {"binance": "BTC/USDT", "kraken": "BTC/USD", "bitfinex": "BTC/USD"}
 _KRAKEN_KEEPS = 720
 
 
-def make_bars(count: int, *, start: str = "2024-01-01", step: str = "1h", missing: tuple[int, ...] = ()) -> pd.DataFrame:
+def make_bars(
+    count: int, *, start: str = "2024-01-01", step: str = "1h", missing: tuple[int, ...] = ()
+) -> pd.DataFrame:
     """A random walk that keeps every candle rule, in numbers an exchange would write; `missing` bars are left out."""
     rng = np.random.default_rng(7)
     index = pd.date_range(start, periods=count, freq=pd.Timedelta(step), tz="UTC", name="time").as_unit("ns")
@@ -121,7 +124,7 @@ class Exchange:
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
 
-    def __enter__(self) -> Exchange:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
@@ -229,6 +232,13 @@ def _markets(exchange: Exchange, request: Request) -> Any:
         ether = {"symbol": "ETHUSDT", "baseAsset": "ETH", "quoteAsset": "USDT"}
         common = {"status": "TRADING", "isSpotTradingAllowed": True, "permissionSets": [["SPOT"]], "filters": []}
         return {"symbols": [{**market, **common} for market in (bitcoin, ether)]}
+    if request.path.endswith("/fapi/v1/exchangeInfo"):
+        assets = {"baseAsset": "BTC", "quoteAsset": "USDT", "marginAsset": "USDT"}
+        return {
+            "symbols": [
+                {"symbol": "BTCUSDT", "contractType": "PERPETUAL", "status": "TRADING", **assets, "filters": []}
+            ]
+        }
     if request.path.endswith("/exchangeInfo"):
         return {"symbols": []}
     if request.path.endswith("/Assets"):
@@ -259,6 +269,7 @@ _PATHS = {
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     exchange: Exchange
 
     def do_GET(self) -> None:
@@ -293,16 +304,12 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True  # the client was killed, or did not want to wait
 
     def handle(self) -> None:
-        try:
+        with contextlib.suppress(ConnectionError, ValueError):  # a connection that was reset on purpose
             super().handle()
-        except (ConnectionError, ValueError):
-            pass  # a connection that was reset on purpose
 
     def finish(self) -> None:
-        try:
+        with contextlib.suppress(ConnectionError, ValueError):
             super().finish()
-        except (ConnectionError, ValueError):
-            pass
 
     def log_message(self, *_: object) -> None:
         pass

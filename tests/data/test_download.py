@@ -10,7 +10,6 @@ from typing import Any
 
 import ccxt
 import ccxt.async_support
-import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
@@ -182,8 +181,9 @@ def test_replace_fills_a_gap_that_the_exchange_has_mended(exchange: Exchange, st
 def test_a_bar_stored_with_other_values_stops_the_fetch_and_names_the_mend(exchange: Exchange, store: Store) -> None:
     other = BARS.iloc[150:160].copy()
     other["volume"] += 1.0
-    store.append(*KEY, other)
+    store.append(*KEY, BARS.iloc[:10])
     store.note_fetched(*KEY, BARS.index[0], BARS.index[10])
+    store.append(*KEY, other)  # by hand: the exchange has not been asked for these yet
     with pytest.raises(ValidationError, match=r"bar 2024-01-07 09:00\+00:00: stored volume is .* \(--replace\); what"):
         fetch(exchange, store)
     assert fetch(exchange, store, replace=True).added > 0
@@ -226,7 +226,7 @@ PASSING = {
     "an object": status(200, '{"result": 7}'),
     "a bar that is none": rows(lambda answer: [["soon", 1]]),
     "a bar without a time": rows(lambda answer: [[None, 1, 1, 1, 1, 1]]),
-    "a time beyond all": rows(lambda answer: [[10**15, 1, 1, 1, 1, 1]]),
+    "a bar of another age": rows(lambda answer: [[10**15, 1, 1, 1, 1, 1]]),
     "slow": slow(0.6),
 }
 
@@ -236,8 +236,8 @@ PASSING = {
 def test_a_fault_that_passes_is_waited_out_and_loses_nothing(
     exchange: Exchange, store: Store, name: str, fault: str
 ) -> None:
-    if name == "kraken" and fault in ("a bar that is none", "a bar without a time", "a time beyond all", "an object"):
-        pytest.skip("written for a list of bars")
+    if (name, fault) == ("bitfinex", "an object") or (name == "kraken" and fault.startswith("a bar")):
+        pytest.skip("an error, or an answer of another form, on this exchange")
     client = exchange.client(name, timeout=300 if fault == "slow" else 2_000)
     exchange.fail(PASSING[fault], PASSING[fault], None, PASSING[fault])
     fetch(exchange, store, name, client=client)
@@ -245,9 +245,7 @@ def test_a_fault_that_passes_is_waited_out_and_loses_nothing(
 
 
 @pytest.mark.parametrize("fault", list(PASSING))
-def test_a_fault_that_stays_is_told_and_what_had_arrived_is_kept(
-    exchange: Exchange, store: Store, fault: str
-) -> None:
+def test_a_fault_that_stays_is_told_and_what_had_arrived_is_kept(exchange: Exchange, store: Store, fault: str) -> None:
     client = exchange.client(timeout=300 if fault == "slow" else 2_000)
     exchange.fail(None, None)
     exchange.always = PASSING[fault]
@@ -259,7 +257,7 @@ def test_a_fault_that_stays_is_told_and_what_had_arrived_is_kept(
     exchange.always = None
     exchange.requests.clear()
     assert fetch(exchange, store).added == 295
-    assert exchange.asked()[0].since == BARS.index[199 - 3] + 4 * HOUR
+    assert exchange.asked()[0].since == BARS.index[199] + HOUR
     same(read(store), exchange.closed())
 
 
@@ -267,7 +265,9 @@ def test_a_fault_that_stays_is_told_and_what_had_arrived_is_kept(
 def test_a_refusal_is_told_at_once(exchange: Exchange, store: Store, code: int) -> None:
     exchange.fail(None)
     exchange.always = status(code, '{"why": "not from your country"}')
-    with pytest.raises(FetchError, match=rf"(?s)the exchange refused .* {code} .*not from your country.*what had arrived"):
+    with pytest.raises(
+        FetchError, match=rf"(?s)the exchange refused .* {code} .*not from your country.*what had arrived"
+    ):
         fetch(exchange, store)
     assert len(exchange.asked()) == 2 and len(read(store)) == 100
 
@@ -292,7 +292,9 @@ def test_a_pause_too_long_to_wait_for_stops_the_fetch_without_another_request(
 ) -> None:
     until = email.utils.format_datetime(pd.Timestamp.now("UTC") + pd.Timedelta("2h"), usegmt=True)
     exchange.fail(None, status(418, Retry_After=until if date else "7200"))
-    with pytest.raises(FetchError, match=r"the exchange asks for a pause of 7,\d\d\d s .* again to go on after it") as caught:
+    with pytest.raises(
+        FetchError, match=r"the exchange asks for a pause of 7,\d\d\d s .* again to go on after it"
+    ) as caught:
         fetch(exchange, store)
     assert ("7,200" in str(caught.value)) or date
     assert len(exchange.asked()) == 2 and len(read(store)) == 100
@@ -320,7 +322,9 @@ def test_each_wait_is_logged_with_its_reason(
 def test_a_fault_before_the_first_candle_is_waited_out(
     exchange: Exchange, store: Store, kind: str, fault: str, name: str
 ) -> None:
-    exchange.fail(PASSING[fault], on=kind)
+    # Binance's lists are three, the first with the spot market; Kraken's are the assets and the pairs.
+    faults = [None, PASSING[fault], None, PASSING[fault]] if (name, kind) == ("kraken", "markets") else [PASSING[fault]]
+    exchange.fail(*faults, on=kind)
     fetch(exchange, store, name)
     same(read(store, name), exchange.closed())
 
@@ -344,7 +348,9 @@ def test_an_empty_page_that_stays_is_a_gap_and_one_at_the_end_is_asked_for_again
 
 def test_an_exchange_without_a_bar_is_said(exchange: Exchange, store: Store) -> None:
     exchange.always = rows(lambda answer: [])
-    with pytest.raises(FetchError, match=r"gave no bar from 2024-01-01 00:00\+00:00 to 2024-01-21 19:00\+00:00; ask for"):
+    with pytest.raises(
+        FetchError, match=r"gave no bar from 2024-01-01 00:00\+00:00 to 2024-01-21 19:00\+00:00; ask for"
+    ):
         fetch(exchange, store)
     assert store.list() == []
 
@@ -362,9 +368,18 @@ def test_bars_repeated_within_and_across_pages_are_stored_once(exchange: Exchang
     assert store.list()[0].bars == sum(len(pd.read_parquet(p)) for p in store.folder(*KEY).glob("*.parquet")) == 495
 
 
+def test_the_newest_bar_added_to_every_page_hides_none_before_it(store: Store) -> None:
+    bars = make_bars(2_500)
+    with Exchange(bars, now=bars.index[-1], page=900) as exchange:
+        newest = [bars.index[-2].value // 10**6, *bars.iloc[-2].astype(str)]
+        exchange.always = rows(lambda answer: answer if answer[-1][0] >= newest[0] else [*answer, newest])
+        fetch(exchange, store)
+        same(read(store), exchange.closed())
+
+
 @pytest.mark.parametrize("name", ["binance", "bitfinex"])
 def test_bars_out_of_order_are_sorted(exchange: Exchange, store: Store, name: str) -> None:
-    exchange.always = rows(lambda answer: answer[1::2] + answer[::-2])
+    exchange.always = rows(lambda answer: answer[1::2] + answer[::2])
     fetch(exchange, store, name)
     same(read(store, name), exchange.closed())
 
@@ -387,7 +402,7 @@ BAD = {
     "a price of nothing": (spoil(open="0"), r"open is 0.0 \(rule: prices > 0\)"),
     "no price": (spoil(close="n/a"), r"close is nan \(rule: finite numbers\)"),
     "a negative volume": (spoil(volume="-1"), r"volume is -1.0 \(rule: volume >= 0\)"),
-    "off the grid": (rows(lambda a: [[a[0][0] + 60_000, *a[0][1:]], *a[1:]]), r"01:00.*is off the grid"),
+    "off the grid": (rows(lambda a: [[a[0][0] + 60_000, *a[0][1:]], *a[1:]]), r"04:01\+00:00: is off the grid"),
     "two that differ": (rows(lambda a: [a[0], [*a[0][:5], "7", *a[0][6:]], *a[1:]]), "a second bar, and it differs"),
 }
 
@@ -415,8 +430,8 @@ def test_a_page_of_which_nothing_is_valid_is_dropped_as_well(exchange: Exchange,
     exchange.fail(rows(lambda answer: [[*bar[:5], "-1", *bar[6:]] for bar in answer]))
     report = fetch(exchange, store, drop_invalid=True)
     assert report.added == 0 and len(report.dropped) == 2
+    exchange.always = rows(lambda answer: [[*bar[:5], "-1", *bar[6:]] for bar in answer])
     with pytest.raises(FetchError, match="gave no valid bar"):
-        exchange.always = rows(lambda answer: [[*bar[:5], "-1", *bar[6:]] for bar in answer])
         fetch(exchange, Store(store.root / "other"), drop_invalid=True)
 
 
@@ -474,7 +489,7 @@ def test_a_span_without_a_closed_bar_is_said(
 
 
 def test_what_is_no_client_for_candles_is_refused(store: Store) -> None:
-    with pytest.raises(ValidationError, match="an asynchronous client; pass one of ccxt"):
+    with pytest.raises(ValidationError, match="the client is asynchronous; pass one of ccxt"):
         fetch_candles(ccxt.async_support.binance(), "BTC/USDT", "1h", START, store=store)
     without = ccxt.binance()
     without.has["fetchOHLCV"] = "emulated"
@@ -483,13 +498,13 @@ def test_what_is_no_client_for_candles_is_refused(store: Store) -> None:
 
 
 def test_ccxts_own_rate_limiter_is_on_and_holds_requests_apart(exchange: Exchange, store: Store) -> None:
-    client = open_client("binance", exchange.settings("binance", rateLimit=40))
+    client = open_client("binance", exchange.settings("binance", rateLimit=200))
     assert open_client("kraken").enableRateLimit is True and open_client("kraken").rateLimit == 1000
     moments: list[float] = []
     exchange.on_request = lambda request: moments.append(time.monotonic()) if request.kind == "candles" else None
     fetch(exchange, store, client=client)
-    # A page of candles counts 0.4 units and more by its length, 40 ms each; the limiter never lets one go earlier.
-    assert np.diff(moments).min() >= 0.4 * 0.04
+    # Each of the five pages counts 0.4 units of 200 ms; the first may go at once.
+    assert len(moments) == 5 and moments[-1] - moments[0] >= 3 * 0.4 * 0.2
 
 
 def test_settings_reach_the_client_and_a_misspelt_one_is_named(tmp_path: Path) -> None:
@@ -503,7 +518,7 @@ def test_settings_reach_the_client_and_a_misspelt_one_is_named(tmp_path: Path) -
         (tmp_path / "settings.json").write_text(content)
         with pytest.raises(ValidationError, match=rf"settings\.json: {words}"):
             read_settings(tmp_path / "settings.json")
-    with pytest.raises(ValidationError, match="none.json: cannot be read"):
+    with pytest.raises(ValidationError, match=r"none\.json: cannot be read"):
         read_settings(tmp_path / "none.json")
 
 
@@ -519,7 +534,7 @@ def test_the_progress_bar_counts_the_bars_on_the_error_output(
 # Any series, any page length, any stops on the way.
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(
     name=st.sampled_from(list(SYMBOLS)),
     missing=st.sets(st.integers(1, 118), max_size=60),
@@ -532,7 +547,7 @@ def test_however_a_fetch_is_cut_into_pages_and_runs_the_store_holds_the_series(
     bars = make_bars(120, missing=tuple(missing))
     whole = make_bars(120).index
     store = Store(tmp_path_factory.mktemp("store"))
-    with Exchange(bars, now=whole[-1], page=max(page, 8)) as exchange:
+    with Exchange(bars, now=whole[-1], page=max(page, 15)) as exchange:
         for stop in [*sorted(stops), 119]:
             exchange.now = whole[stop]
             fetch(exchange, store, name)

@@ -8,9 +8,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from data import Market, ValidationError
-from data.timeframe import bars_per_year, parse_timeframe, utc_time
+from data.candles import CANDLE_COLUMNS
+from data.timeframe import bars_per_year, ceil_time, floor_time, parse_timeframe, utc_time
 
 
 def frame(bars: int = 8, start: str = "2024-01-01T00:00Z", price: float = 100.0, **extra: Any) -> pd.DataFrame:
@@ -82,6 +85,8 @@ def test_a_market_travels_to_another_process() -> None:
         ({"A": frame().iloc[:0]}, "1h", "A: the table is empty"),
         ({"A": frame().tz_localize(None)}, "1h", "A: the index has no time zone"),
         ({"A": frame().drop(columns="close")}, "1h", "A: missing column close"),
+        ({1: frame(), "1": frame()}, "1h", r"two symbols of \[1, '1'\] are written alike; rename one"),
+        ({"A": frame(q=1.0).rename(columns={"q": 9}).assign(**{"9": 2.0})}, "1h", "A: column 9 appears twice"),
         ({"A": frame()}, "4h", r"A bar 2024-01-01 01:00\+00:00: is off the grid"),
     ],
 )
@@ -124,6 +129,10 @@ def test_iloc_and_select_give_shorter_and_narrower_markets() -> None:
 
 def test_with_fields_takes_only_what_lies_on_the_same_bars() -> None:
     market = two()
+    bare = pd.DataFrame(1.0, index=market.index.as_unit("us"), columns=list(market.symbols))
+    assert market.with_fields(bare=bare)["bare"].columns.equals(market.close.columns)
+    assert market.with_fields(bare=bare)["bare"].columns.name == "symbol"
+    assert market.with_fields(bare=bare)["bare"].index.dtype == market.index.dtype
     doubled = market.with_fields(double=market.close * 2)
     assert doubled["double"].iloc[0, 0] == 200.0 and "double" not in market
     with pytest.raises(ValidationError, match="its 5 rows are not the market's 6 bars; reindex"):
@@ -164,6 +173,48 @@ def test_only_whole_multiples_can_be_resampled(timeframe: str) -> None:
         two().resample(timeframe)
 
 
+@pytest.mark.parametrize(("old", "new", "opens"), [("1w", "14d", "2024-01-01"), ("7d", "1w", "2024-01-04")])
+def test_bars_that_reach_into_the_next_coarse_one_are_not_resampled(old: str, new: str, opens: str) -> None:
+    # The week from Monday 2024-01-08 ends within the 14 days from Thursday 2024-01-18: known before it closes.
+    bars = frame(8).set_axis(pd.date_range(opens, periods=8, freq="7D", tz="UTC"))
+    market = Market.from_frames({"A": bars}, old)
+    with pytest.raises(
+        ValidationError, match=f"bars of {new} do not open where bars of {old} do .*a whole number of weeks"
+    ):
+        market.resample(new)
+
+
+@given(
+    st.sampled_from(
+        [("1h", "4h"), ("1h", "7h"), ("4h", "1d"), ("1d", "1w"), ("12h", "1w"), ("1w", "2w"), ("2d", "2w")]
+    ),
+    st.integers(0, 40),
+    st.sets(st.integers(0, 59), max_size=30),
+)
+def test_a_coarse_bar_is_made_of_the_fine_ones_that_open_and_close_within_it(
+    timeframes: tuple[str, str], shift: int, missing: set[int]
+) -> None:
+    fine, coarse = map(parse_timeframe, timeframes)
+    begin = ceil_time(pd.Timestamp("2024-01-01", tz="UTC"), timeframes[0]) + shift * fine
+    bars = frame(60).set_axis(pd.date_range(begin, periods=60, freq=fine))
+    bars = bars.drop(bars.index[sorted(missing)])
+    market = Market.from_frames({"A": bars}, timeframes[0]).resample(timeframes[1])
+    for opening in market.index:
+        inside = bars.loc[(bars.index >= opening) & (bars.index + fine <= opening + coarse)]
+        assert len(inside) == ((bars.index >= opening) & (bars.index < opening + coarse)).sum() > 0
+        made = {name: market[name].loc[opening, "A"] for name in CANDLE_COLUMNS}
+        assert made == {
+            "open": inside["open"].iloc[0],
+            "high": inside["high"].max(),
+            "low": inside["low"].min(),
+            "close": inside["close"].iloc[-1],
+            "volume": inside["volume"].sum(),
+        }
+    known = {floor_time(opening, timeframes[1]) for opening in bars.index}
+    complete = {opening for opening in known if opening + coarse <= bars.index[-1] + fine}
+    assert set(market.index) == complete
+
+
 def test_an_empty_slice_can_still_be_resampled_and_gridded() -> None:
     empty = two().loc["2025":]  # type: ignore[misc]
     assert len(empty.resample("4h")) == 0 and len(empty.on_grid()) == 0 and "no bars" in repr(empty)
@@ -189,9 +240,18 @@ def test_timeframes() -> None:
             parse_timeframe(bad)  # type: ignore[arg-type]
 
 
+def test_floor_and_ceil_are_the_openings_around_a_moment() -> None:
+    moment = pd.Timestamp("2024-01-10T10:20Z")  # a Wednesday
+    assert floor_time(moment, "1h") == pd.Timestamp("2024-01-10T10:00Z")
+    assert ceil_time(moment, "1h") == pd.Timestamp("2024-01-10T11:00Z")
+    assert floor_time(moment, "1w") == pd.Timestamp("2024-01-08T00:00Z")
+    assert ceil_time(moment, "1w") == pd.Timestamp("2024-01-15T00:00Z")
+    assert floor_time(ceil_time(moment, "1d"), "1d") == ceil_time(ceil_time(moment, "1d"), "1d")
+
+
 def test_times_without_a_zone_are_utc() -> None:
     assert utc_time("2020-01-01") == pd.Timestamp("2020-01-01", tz="UTC")
     assert utc_time("2020-01-01T01:00+01:00") == pd.Timestamp("2020-01-01", tz="UTC")
-    for bad in ("yesterday-ish", "", None):
+    for bad in ("yesterday-ish", "", None, pd.NaT, "9999-01-01", "1066-10-14", 1704067200):
         with pytest.raises(ValidationError, match=r"since .* is not a time"):
             utc_time(bad, "since")  # type: ignore[arg-type]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from data import ValidationError, read_candles
 
@@ -91,7 +94,47 @@ def epochs_as_text_parquet(table: pd.DataFrame, folder: Path) -> Path:
     return path
 
 
+def freqtrade_json(table: pd.DataFrame, folder: Path) -> Path:
+    path = folder / "BTC_USDT-1h.json"
+    values = zip(table.index.asi8 // 10**6, *(table[name] for name in COLUMNS), strict=True)
+    path.write_text(json.dumps([[int(time), *row] for time, *row in values]))
+    return path
+
+
+def freqtrade_json_gz(table: pd.DataFrame, folder: Path) -> Path:
+    path = folder / "BTC_USDT-1h.json.gz"
+    path.write_bytes(gzip.compress(freqtrade_json(table, folder).read_bytes()))
+    return path
+
+
+def naive_columns_beside_the_epoch_csv(table: pd.DataFrame, folder: Path) -> Path:
+    """As many scripts round ccxt write: `timestamp` in milliseconds, and the same as text."""
+    path = folder / "both.csv"
+    both = _column(table, "timestamp", table.index.asi8 // 10**6).assign(
+        datetime=table.index.strftime("%Y-%m-%d %H:%M")
+    )
+    both.to_csv(path, index=False)
+    return path
+
+
+def arrow_types_parquet(table: pd.DataFrame, folder: Path) -> Path:
+    path = folder / "arrow.parquet"
+    table.convert_dtypes(dtype_backend="pyarrow").to_parquet(path)
+    return path
+
+
+def tokyo_parquet(table: pd.DataFrame, folder: Path) -> Path:
+    path = folder / "tokyo.parquet"
+    table.tz_convert("Asia/Tokyo").rename_axis("Date").to_parquet(path)
+    return path
+
+
 WRITERS: list[Writer] = [
+    freqtrade_json,
+    freqtrade_json_gz,
+    naive_columns_beside_the_epoch_csv,
+    arrow_types_parquet,
+    tokyo_parquet,
     freqtrade_feather,
     hummingbot_csv,
     vectorbt_parquet,
@@ -235,3 +278,54 @@ def test_the_shared_hourly_candles_read_as_they_are() -> None:
     if not path.exists():
         pytest.skip("the shared candles are not on this machine")
     assert len(read_candles(path, timeframe="1h")) == 67_311
+
+
+@given(
+    write=st.sampled_from(WRITERS),
+    prices=st.lists(st.floats(1e-9, 1e9), min_size=1, max_size=12),
+    volume=st.floats(0.0, 1e15),
+    hour=st.integers(4 * 8760, 230 * 8760),
+)
+def test_whatever_candles_are_written_are_read_back_to_the_last_digit(
+    tmp_path_factory: pytest.TempPathFactory,
+    write: Writer,
+    prices: list[float],
+    volume: float,
+    hour: int,
+) -> None:
+    index = pd.date_range(
+        pd.Timestamp(hour * 3600, unit="s", tz="UTC"), periods=len(prices), freq="1h", unit="ns", name="time"
+    )
+    close = np.array(prices)
+    table = pd.DataFrame(
+        {"open": close / 3, "high": close * 1.7, "low": close / 7, "close": close, "volume": volume}, index=index
+    )
+    read = read_candles(write(table, tmp_path_factory.mktemp("file")), timeframe="1h")
+    pd.testing.assert_frame_equal(read[COLUMNS], table, check_exact=True, check_freq=False)
+
+
+def test_a_time_too_coarse_to_hold_a_second_is_refused(tmp_path: Path) -> None:
+    # 1704070800 in float32 is 1704070784: every bar would be some seconds off, and nothing else would show it.
+    stamps = (candles().index.asi8 // 10**9).astype("float32")
+    _column(candles(), "timestamp", stamps).to_parquet(tmp_path / "coarse.parquet")
+    with pytest.raises(ValidationError, match="column timestamp: float32 is too coarse for a time; write it as int64"):
+        read_candles(tmp_path / "coarse.parquet")
+
+
+def test_unsigned_and_short_epochs_are_read(tmp_path: Path) -> None:
+    for kind in ("uint64", "int32", "uint32"):
+        path = tmp_path / f"{kind}.parquet"
+        _column(candles(), "timestamp", (candles().index.asi8 // 10**9).astype(kind)).to_parquet(path)
+        pd.testing.assert_frame_equal(read_candles(path), candles(), check_freq=False)
+
+
+def test_truth_is_no_price(tmp_path: Path) -> None:
+    candles().assign(volume=True).to_parquet(tmp_path / "truth.parquet")
+    with pytest.raises(ValidationError, match="row 1, column volume: True is not a number"):
+        read_candles(tmp_path / "truth.parquet")
+
+
+def test_names_in_another_code_are_said(tmp_path: Path) -> None:
+    (tmp_path / "latin.csv").write_bytes(b"timestamp,open,high,low,close,volume,gr\xf6\xdfe\n1704067200,1,2,1,2,5,6\n")
+    with pytest.raises(ValidationError, match=r"latin\.csv: cannot be read, .*'utf-8' codec"):
+        read_candles(tmp_path / "latin.csv")

@@ -64,7 +64,9 @@ def test_bars_that_are_stored_alike_write_nothing(store: Store) -> None:
 
 def test_a_bar_stored_with_other_values_is_an_error_unless_it_is_to_be_replaced(store: Store) -> None:
     store.append(*KEY, candles())
-    words = r"binance BTC/USDT 1h bar 2024-01-01 08:00\+00:00: stored open is .*, given is .* \(2 bars differ\); pass replace"
+    words = (
+        r"binance BTC/USDT 1h bar 2024-01-01 08:00\+00:00: stored open is .*, given is .* \(2 bars differ\); pass rep"
+    )
     with pytest.raises(ValidationError, match=words):
         store.append(*KEY, candles(8, 12, scale=2.0))
     same(store.read(*KEY), candles())
@@ -215,6 +217,13 @@ def test_an_export_reads_back_to_the_same_values(store: Store, name: str, tmp_pa
     assert [file.name for file in path.parent.iterdir()] == [name]
 
 
+def test_an_export_keeps_further_columns_whatever_their_names(store: Store, tmp_path: Path) -> None:
+    table = candles(0, 2).assign(**{'odd, "name"': ["a,b", 'c"d'], "hole": [np.nan, 0.1 + 0.2]})
+    store.append(*KEY, table)
+    for name in ("x.csv", "x.parquet"):
+        same(read_candles(store.export(*KEY, tmp_path / name)), table)
+
+
 def test_an_export_to_an_unknown_kind_is_refused(store: Store, tmp_path: Path) -> None:
     store.append(*KEY, candles())
     with pytest.raises(ValidationError, match=r"cannot write \.xlsx; use \.csv, \.parquet or \.feather"):
@@ -278,3 +287,59 @@ def test_the_note_of_what_was_fetched(store: Store) -> None:
     (store.folder(*KEY) / "fetched.json").write_text("{")
     with pytest.raises(ValidationError, match=r"fetched\.json: cannot be read .*delete it"):
         store.fetched(*KEY)
+
+
+def test_what_lies_between_parts_is_not_fetched_after_they_are_one(store: Store) -> None:
+    start, hour = pd.Timestamp("2024-01-01", tz="UTC"), pd.Timedelta(hours=1)
+    store.append(*KEY, candles(0, 3))
+    store.append(*KEY, candles(5, 8))
+    store.compact(*KEY)
+    assert store.fetched(*KEY) == ((start, start + 3 * hour), (start + 5 * hour, start + 8 * hour))
+
+
+def test_a_column_that_is_not_given_keeps_what_is_stored(store: Store) -> None:
+    store.append(*KEY, candles().assign(q50=0.5))
+    assert store.append(*KEY, candles(0, 12)) == 2
+    other = candles(3, 5, scale=2.0)
+    assert store.append(*KEY, other, replace=True) == 2
+    read = store.read(*KEY)
+    assert read["q50"].iloc[:10].eq(0.5).all() and read["q50"].iloc[10:].isna().all()
+    same(read.iloc[3:5].drop(columns="q50"), other)
+    assert store.append(*KEY, candles(0, 1).assign(q50=0.7), replace=True) == 1
+    assert store.read(*KEY)["q50"].iloc[0] == 0.7
+
+
+@pytest.mark.parametrize("name", ["time", "timestamp"])
+def test_a_second_time_beside_the_index_is_refused(store: Store, name: str) -> None:
+    with pytest.raises(ValidationError, match=f"binance BTC/USDT 1h: column {name} would be mixed up"):
+        store.append(*KEY, candles().assign(**{name: 1}))
+
+
+def test_categories_are_stored_as_what_they_stand_for(store: Store) -> None:
+    store.append(*KEY, candles(0, 2).assign(regime=pd.Categorical(["bull", "bear"])))
+    assert store.append(*KEY, candles(1, 3).assign(regime=pd.Categorical(["bear", "flat"]))) == 1
+    assert store.read(*KEY)["regime"].tolist() == ["bull", "bear", "flat"]
+
+
+def test_a_column_of_several_kinds_is_refused_and_nothing_is_written(store: Store) -> None:
+    with pytest.raises(ValidationError, match=r"cannot be written .*column odd .*drop that column or make it numbers"):
+        store.append(*KEY, candles(0, 2).assign(odd=[1, "a"]))
+    assert store.list() == []
+
+
+def test_the_count_of_bars_is_that_of_reading_them(store: Store) -> None:
+    store.append(*KEY, candles(0, 10))
+    store.append(*KEY, candles(20, 30))
+    store.append(*KEY, candles(12, 15))
+    assert store.list()[0].bars == len(store.read(*KEY)) == 23
+    store.append(*KEY, candles(8, 13, scale=2.0), replace=True)
+    assert store.list()[0].bars == len(store.read(*KEY)) == 25
+    parts(store)[1].write_bytes(b"nonsense")
+    with pytest.raises(ValidationError, match=r"000002_.*parquet: cannot be read"):
+        store.list()
+
+
+@pytest.mark.parametrize("exchange", [None, 5, ""])
+def test_what_is_no_name_of_an_exchange_is_said(store: Store, exchange: object) -> None:
+    with pytest.raises(ValidationError, match="give ccxt's id, such as 'binance'"):
+        store.read(exchange, "BTC/USDT", "1h")  # type: ignore[arg-type]
