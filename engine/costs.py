@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from data.errors import ValidationError
+from engine.checks import is_number
 
 
 @dataclass(frozen=True)
@@ -27,11 +28,11 @@ class Costs:
         if len(rates) != 2:
             raise ValidationError(f"Costs: fee {self.fee!r} must be one taker rate or a pair (maker, taker)")
         for name, rate in (("maker fee", rates[0]), ("taker fee", rates[1])):
-            if not _is_number(rate) or not -0.01 <= rate < 0.1:
+            if not is_number(rate) or not -0.01 <= rate < 0.1:
                 raise ValidationError(f"Costs: {name} {rate!r} must be a fraction of notional, such as 0.001 for 0.1%")
         if rates[1] < 0:
             raise ValidationError(f"Costs: taker fee {rates[1]!r} must not be negative: no venue pays its takers")
-        if not _is_number(self.slippage) or not 0 <= self.slippage < 0.1:
+        if not is_number(self.slippage) or not 0 <= self.slippage < 0.1:
             raise ValidationError(f"Costs: slippage {self.slippage!r} must be a fraction in [0, 0.1), such as 0.0005")
 
     @property
@@ -43,7 +44,3 @@ class Costs:
     def taker_fee(self) -> float:
         """Rate of an order that took from the book."""
         return float(self.fee[1] if isinstance(self.fee, tuple) else self.fee)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

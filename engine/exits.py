@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from data.errors import ValidationError
+from engine.checks import is_number
 
 
 @dataclass(frozen=True)
@@ -29,11 +30,14 @@ class Exits:
     def __post_init__(self) -> None:
         given = {"stop_loss": self.stop_loss, "take_profit": self.take_profit}
         if self.trailing is not None:
+            if not isinstance(self.trailing, tuple) or len(self.trailing) != 2:
+                raise ValidationError(f"Exits: trailing {self.trailing!r} must be a pair (activation, delta)")
             given |= {"trailing activation": self.trailing[0], "trailing delta": self.trailing[1]}
         for name, value in given.items():
-            if value is not None and not 0 < value < float("inf"):
+            if value is not None and not (is_number(value) and value > 0):
                 raise ValidationError(f"Exits: {name} {value!r} must be a positive fraction, such as 0.05 for 5%")
         if self.stop_loss is not None and self.stop_loss >= 1:
             raise ValidationError(f"Exits: stop_loss {self.stop_loss!r} must be below 1: a price cannot fall further")
-        if self.time_limit is not None and not self.time_limit > pd.Timedelta(0):
+        limit = self.time_limit
+        if limit is not None and not (isinstance(limit, pd.Timedelta) and limit > pd.Timedelta(0)):
             raise ValidationError(f"Exits: time_limit {self.time_limit!r} must be a positive pandas Timedelta")

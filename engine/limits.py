@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 import pandas as pd
 
 from data.errors import ValidationError
+from engine.checks import is_number
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,9 @@ class RiskLimits:
     def __post_init__(self) -> None:
         for item in fields(self):
             value = getattr(self, item.name)
-            floor = pd.Timedelta(0) if item.name == "max_data_age" else 0
-            if value is not None and not value > floor:
+            if item.name == "max_data_age":
+                positive = isinstance(value, pd.Timedelta) and value > pd.Timedelta(0)
+            else:
+                positive = is_number(value) and value > 0
+            if value is not None and not positive:
                 raise ValidationError(f"RiskLimits: {item.name} {value!r} must be positive, or None for no limit")

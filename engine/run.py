@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, is_dataclass
@@ -15,6 +14,7 @@ import pandas as pd
 
 from data.errors import ValidationError
 from data.market import Market
+from engine.checks import is_number
 from engine.code_version import code_version
 from engine.costs import Costs
 from engine.limits import RiskLimits
@@ -107,7 +107,7 @@ def prepare(
         )
     if not len(market):
         raise ValidationError("market: it holds no bars")
-    if isinstance(cash, bool) or not isinstance(cash, int | float) or not math.isfinite(cash) or cash <= 0:
+    if not is_number(cash) or cash <= 0:
         raise ValidationError(f"cash {cash!r} must be a positive amount of quote currency")
     if not isinstance(costs, Costs):
         raise ValidationError(f"costs: expected Costs(fee=..., slippage=...), got {costs!r}")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from data.errors import ValidationError
+from engine.checks import is_number
 
 
 @dataclass(frozen=True)
@@ -31,18 +31,14 @@ class Venue:
     def __post_init__(self) -> None:
         for name in ("amount_step", "price_tick", "min_notional"):
             value = getattr(self, name)
-            if not _is_number(value) or value < 0:
+            if not is_number(value) or value < 0:
                 raise ValidationError(f"Venue: {name} {value!r} must be a number of at least 0 (0 means none)")
         if not isinstance(self.shorts, bool):
             raise ValidationError(f"Venue: shorts {self.shorts!r} must be True or False")
-        if not _is_number(self.leverage) or self.leverage < 1:
+        if not is_number(self.leverage) or self.leverage < 1:
             raise ValidationError(f"Venue: leverage {self.leverage!r} must be at least 1")
         if not self.shorts and self.leverage != 1:
             raise ValidationError(f"Venue: leverage {self.leverage!r} on spot; spot never borrows, so leave it at 1")
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def venues_by_symbol(venue: Venue | Mapping[str, Venue], symbols: tuple[str, ...]) -> tuple[Venue, ...]:

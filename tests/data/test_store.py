@@ -26,11 +26,6 @@ def candles(start: int = 0, stop: int = 10, scale: float = 1.0) -> pd.DataFrame:
     return pd.DataFrame(table, index=index.as_unit("ns"))
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "store")
-
-
 def parts(store: Store) -> list[Path]:
     return sorted(store.folder(*KEY).glob("*.parquet"))
 

@@ -234,9 +234,7 @@ def test_short_beyond_its_margin_is_cut(run: Run) -> None:
     flat = [(10, 10)] * 2
     result = run({"A": flat, "B": flat}, {"A": [-1.0, NAN], "B": [-1.0, NAN]}, venue=SHORTS)
     assert result.positions.iloc[-1].tolist() == [-100.0, 0.0]
-    levered = run(
-        {"A": flat, "B": flat}, {"A": [-1.0, NAN], "B": [-1.0, NAN]}, venue=Venue(shorts=True, leverage=2.0)
-    )
+    levered = run({"A": flat, "B": flat}, {"A": [-1.0, NAN], "B": [-1.0, NAN]}, venue=Venue(shorts=True, leverage=2.0))
     assert levered.positions.iloc[-1].tolist() == pytest.approx([-100.0, -100.0])
 
 

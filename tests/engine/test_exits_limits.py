@@ -45,14 +45,14 @@ def test_trailing_stop_is_a_pair(pair: Any) -> None:
 
 def test_stop_lies_above_a_price_of_zero() -> None:
     assert Exits(stop_loss=0.99).stop_loss == 0.99
-    with pytest.raises(ValidationError, match="stop_loss 1.0 must be below 1"):
+    with pytest.raises(ValidationError, match=r"stop_loss 1\.0 must be below 1"):
         Exits(stop_loss=1.0)
     assert Exits(take_profit=3.0).take_profit == 3.0
 
 
 @pytest.mark.parametrize("value", [pd.Timedelta(0), pd.Timedelta("-1h"), 3_600, "1h", pd.NaT])
 def test_time_limit_is_a_positive_timedelta(value: Any) -> None:
-    with pytest.raises(ValidationError, match="time_limit .* must be a positive pandas Timedelta"):
+    with pytest.raises(ValidationError, match=r"time_limit .* must be a positive pandas Timedelta"):
         Exits(time_limit=value)
 
 

@@ -220,9 +220,7 @@ def test_table_that_the_strategy_keeps_is_not_written_to() -> None:
 @pytest.mark.parametrize("wrong", [None, candles(), {"BTC/USDT": candles()}])
 def test_market_that_is_none(wrong: Any) -> None:
     for run in (backtest, paper):
-        with pytest.raises(
-            ValidationError, match=f"expected a Market, got {type(wrong).__name__}.*from_frames"
-        ):
+        with pytest.raises(ValidationError, match=f"expected a Market, got {type(wrong).__name__}.*from_frames"):
             run(Given(), wrong)
 
 
