@@ -49,6 +49,8 @@ def cagr(returns: Returns, periods_per_year: float = DAYS_PER_YEAR) -> float:
     if not len(values):
         return math.nan
     left = 1.0 + total_return(values)
+    if math.isnan(left):
+        return math.nan
     if left <= 0.0:
         return -1.0
     exponent = math.log(left) * periods_per_year / len(values)
@@ -165,7 +167,7 @@ def value_at_risk(returns: Returns, confidence: float = 0.95) -> float:
     NaN without a period.
     """
     values = _values(returns)
-    return max(0.0, -float(np.quantile(values, 1.0 - confidence))) if len(values) else math.nan
+    return _loss(np.quantile(values, 1.0 - confidence)) if len(values) else math.nan
 
 
 def expected_shortfall(returns: Returns, confidence: float = 0.95) -> float:
@@ -174,7 +176,12 @@ def expected_shortfall(returns: Returns, confidence: float = 0.95) -> float:
     if not len(values):
         return math.nan
     worst = values[values <= np.quantile(values, 1.0 - confidence)]
-    return max(0.0, -float(worst.mean()))
+    return _loss(worst.mean() if len(worst) else math.nan)
+
+
+def _loss(worst: float | np.floating[Any]) -> float:
+    """A return as the loss it is, 0 where it is a gain; NaN stays NaN, which max() would make a 0."""
+    return math.nan if math.isnan(worst) else max(0.0, -float(worst))
 
 
 def exposure(positions: pd.DataFrame) -> float:
@@ -209,7 +216,7 @@ def daily_returns(source: Result | pd.Series) -> pd.Series:
         source: a Result, or equity by bar (UTC), whose first value then is the beginning.
 
     Raises:
-        ValidationError: no bar, or an index that is not UTC.
+        ValidationError: no bar, an index that is not UTC, or an equity that is not finite.
     """
     equity, start = (source, None) if isinstance(source, pd.Series) else (source.equity, source.cash)
     index = equity.index
@@ -219,8 +226,11 @@ def daily_returns(source: Result | pd.Series) -> pd.Series:
         )
     if not len(index):
         raise ValidationError("daily_returns: equity has no bar")
-    days, last = _day_ends(index)
     values = _values(equity)
+    finite = np.isfinite(values)
+    if not finite.all():
+        raise ValidationError(f"daily_returns: equity at {index[int(np.argmin(finite))]} is not a finite number")
+    days, last = _day_ends(index)
     closes = np.concatenate(([values[0] if start is None else start], values[last]))
     ruined = closes <= 0.0
     if ruined.any():

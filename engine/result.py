@@ -134,6 +134,8 @@ class Result:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
+        if not Path(path).is_file():
+            raise ValidationError(f"{path}: cannot be read as a Result: no such file")
         try:
             table = pq.read_table(path)
         except (pa.ArrowInvalid, OSError) as error:

@@ -24,7 +24,8 @@ from engine import metrics
 from engine.result import Result
 from reports.figures import AGAINST, RUN, SHARED, shown, words
 
-# A tracking error below this fraction of the volatility is rounding noise: the two series are the same.
+# A tracking error below this fraction of the volatility is rounding noise, the two series are the same; a volatility
+# below this fraction of the largest return likewise, the series is constant.
 _SAME: Final = 1e-9
 
 
@@ -80,6 +81,8 @@ def compare(
     Raises:
         ValidationError: no result, something that is no Result, no day that all have, or returns that are not finite.
     """
+    if not isinstance(results, Sequence):
+        raise ValidationError(f"compare: results must be a list of Result, got {type(results).__name__}")
     if not results:
         raise ValidationError("compare: no result given; pass a list of at least one Result")
     for position, result in enumerate(results):
@@ -132,11 +135,21 @@ def series_returns(returns: pd.Series) -> pd.Series:
         )
     if not len(returns) or not index.is_monotonic_increasing or index.has_duplicates:
         raise ValidationError(f"returns of {name!r}: at least one return is needed, in order of time, none twice")
-    finite = np.isfinite(returns.to_numpy(dtype=np.float64))
+    try:
+        values = returns.to_numpy(dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValidationError(f"returns of {name!r}: not all are numbers ({error})") from error
+    finite = np.isfinite(values)
     if not finite.all():
         bad = index[int(np.argmin(finite))]
         raise ValidationError(f"returns of {name!r} at {bad}: not a finite number; drop it or set it to 0")
-    wealth = pd.Series(np.cumprod(1.0 + returns.to_numpy(dtype=np.float64)), index=index)
+    with np.errstate(over="ignore", invalid="ignore"):
+        wealth = pd.Series(np.cumprod(1.0 + values), index=index)
+    if not np.isfinite(wealth.iloc[-1]):
+        raise ValidationError(
+            f"returns of {name!r}: they compound beyond any number; give fractions (0.01 is 1%), not prices: "
+            "prices.pct_change().dropna()"
+        )
     daily = metrics.daily_returns(wealth)
     # The series' own first value is the beginning there, so the returns of the first day before it are put back.
     first = wealth[index < daily.index[0] + pd.Timedelta(days=1)].iloc[-1]
@@ -154,11 +167,13 @@ def _name(source: Result | pd.Series) -> str:
 
 def _distinct(names: list[str]) -> list[str]:
     """The names, those that come again with a number behind."""
-    seen: dict[str, int] = {}
-    out = []
+    out: list[str] = []
     for name in names:
-        seen[name] = seen.get(name, 0) + 1
-        out.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
+        fresh, number = name, 1
+        while fresh in out:
+            number += 1
+            fresh = f"{name} ({number})"
+        out.append(fresh)
     return out
 
 
@@ -189,10 +204,10 @@ def _against(daily: pd.Series, benchmark: pd.Series) -> dict[str, Any]:
     """
     own, other = daily.to_numpy(), benchmark.to_numpy()
     beta = correlation = information = math.nan
-    if len(own) > 1 and np.std(other) > 0.0:
+    if len(own) > 1 and np.std(other) > _SAME * np.max(np.abs(other)):
         covariance = np.cov(own, other)
         beta = float(covariance[0, 1] / covariance[1, 1])
-        if np.std(own) > 0.0:
+        if np.std(own) > _SAME * np.max(np.abs(own)):
             correlation = float(np.corrcoef(own, other)[0, 1])
     if len(own) > 1 and np.std(own - other) > _SAME * max(np.std(own), np.std(other)):
         information = metrics.sharpe(own - other)

@@ -74,6 +74,11 @@ def _breakable(text: str) -> str:
 def comparison_table(comparison: Comparison) -> str:
     """The figures side by side, in groups, and the notes below them."""
     table = comparison.table
+    if comparison.benchmark is not None:
+        # Beside the first run: on a phone the columns further right are out of sight.
+        first, *rest = table.columns
+        others = [name for name in rest if name != comparison.benchmark]
+        table = table[[first, comparison.benchmark, *others]]
     groups = {
         "Daily returns (UTC days), over the days that all have": SHARED,
         "Against the benchmark, over the same days": AGAINST,

@@ -13,7 +13,8 @@ What quantstats 0.0.86 does, and what is done about it here (tests/reports/test_
   and the tables of the worst drawdowns and of the years are computed here. Its table of years adds returns up where
   they should compound (without a benchmark), and its "Recovered" date is the last day under water.
 - Its yearly bars carry the next year's labels, and its drawdown periods lack a drawdown that begins on the first day:
-  both plots are left out, with its "daily returns", which are a cumulative sum.
+  both plots are left out, with its "daily returns", which are a cumulative sum, and its rolling beta, which draws the
+  days before its first window as a beta of 0 and averages them in.
 - Left out of its metrics, because the figure is not what its name says: see LEFT_OUT.
 - `metrics(display=False)` scales the correlation wrongly; the HTML path used here has it right.
 - A strategy whose returns do not vary raises ValueError: there is nothing to show, and the page says so.
@@ -55,6 +56,9 @@ LEFT_OUT: Final = {
     "Longest DD Days": "as Max Drawdown",
     "Avg. Drawdown": "as Max Drawdown",
     "Avg. Drawdown Days": "as Max Drawdown",
+    "Daily Value-at-Risk": "of a normal distribution; the table above has that of the days themselves",
+    "Expected Shortfall (cVaR)": "beyond that value at risk; the table above has that of the days themselves",
+    "Profit Factor": "of days, not of trades; the table above has that of the trades",
     "Information Ratio": "of one day, not of a year; the table above has the annual one",
     "Risk of Ruin": "the formula of a game with equal stakes, 0% for any longer series",
     "Recovery Factor": "loses its sign: a loss shows as a recovery",
@@ -79,7 +83,6 @@ _PLOTS: Final = (
     "rolling_sharpe",
     "rolling_sortino",
     "rolling_vol",
-    "rolling_beta",
 )
 
 

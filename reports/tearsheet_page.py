@@ -45,10 +45,22 @@ def tearsheet(
         others: further results for the table of figures.
 
     Raises:
-        ValidationError: an argument of the wrong kind, or results without a day in common.
+        ValidationError: an argument of the wrong kind, a parity of other runs, or results without a day in common.
     """
     if parity is not None and not isinstance(parity, Parity):
         raise ValidationError(f"tearsheet: parity must be what reports.parity returned, got {type(parity).__name__}")
+    if parity is not None and not _is_of(parity, result):
+        raise ValidationError(
+            f"tearsheet: parity is of other runs ({_sides(parity)}), this one is {result.broker} with "
+            f"{len(result.orders):,} orders over {len(result.equity):,} bars; pass parity(result, the other engine's)"
+        )
+    if parity is not None and parity.brokers == (f"{result.broker} (1)", f"{result.broker} (2)"):
+        raise ValidationError(
+            f"tearsheet: parity is of two runs by the same engine ({result.broker}), which says nothing of another; "
+            "pass parity(result, the other engine's)"
+        )
+    if not isinstance(others, Sequence):
+        raise ValidationError(f"tearsheet: others must be a list of Result, got {type(others).__name__}")
     comparison = compare([result, *others], benchmark)
     baseline = _baseline_name(benchmark)
     title = result.name if baseline is None else f"{result.name} beside {baseline}"
@@ -80,6 +92,20 @@ def tearsheet(
 
 
 _HUMMINGBOT = "the Hummingbot baseline"
+
+
+def _is_of(parity: Parity, result: Result) -> bool:
+    """Whether the result may be one of the two compared, by what a Parity knows of them."""
+    named = {result.broker, f"{result.broker} (1)", f"{result.broker} (2)"}
+    sides = zip(parity.brokers, parity.orders, strict=True)
+    return parity.bars <= len(result.equity) and any(
+        broker in named and orders == len(result.orders) for broker, orders in sides
+    )
+
+
+def _sides(parity: Parity) -> str:
+    one, other = (f"{broker} {count:,} orders" for broker, count in zip(parity.brokers, parity.orders, strict=True))
+    return f"{one}, {other}, {parity.bars:,} bars compared"
 
 
 def _baseline_name(benchmark: Result | pd.Series | None) -> str | None:

@@ -26,7 +26,8 @@ from reports.hummingbot.own_figures import own_figures
 
 _NOTE: Final = (
     "Hummingbot's backtest enters and leaves at the close of the very bar that decides, and never compounds: each "
-    "executor trades its part of total_amount_quote, whatever has been won or lost (docs/hummingbot.md)."
+    "executor trades its part of total_amount_quote, whatever has been won or lost. Its fees are trade_cost, which "
+    "stands for slippage as well (docs/hummingbot.md)."
 )
 
 

@@ -9,7 +9,9 @@ import typer
 
 
 def demo(
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the page and the results.")] = Path("out/demo"),
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Folder for the page and the results.", file_okay=False)
+    ] = Path("out/demo"),
 ) -> None:
     """Run a strategy through both engines beside the Hummingbot baseline, on bundled candles; write a tearsheet.
 

@@ -68,6 +68,8 @@ def _strategy_class(name: str) -> Any:
                 f"module:Class or file.py:Class{_suggestion(name, strategies.__all__)}"
             )
         return getattr(strategies, name)
+    if not module_name or not class_name:
+        raise ValidationError(f"strategy {name!r}: write module:Class or file.py:Class")
     module = _module_of_file(Path(module_name)) if module_name.endswith(".py") else _module(module_name)
     if not hasattr(module, class_name):
         raise ValidationError(f"{module_name}: holds no {class_name!r}")

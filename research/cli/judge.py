@@ -36,7 +36,7 @@ def compare(
     results: Files,
     benchmark: Benchmark = None,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Write a page here (.html).", show_default=False)
+        Path | None, typer.Option("--out", "-o", help="Write a page here (.html).", show_default=False, dir_okay=False)
     ] = None,
 ) -> None:
     """Put results side by side: the same figures, by the same formulas, over the same days.
@@ -47,6 +47,7 @@ def compare(
     from reports import compare as put_side_by_side
     from research.cli.tables import print_comparison
 
+    _keep_inputs(out, *results, benchmark)
     against = None if benchmark is None else Result.read_parquet(benchmark)
     print_comparison(put_side_by_side([Result.read_parquet(path) for path in results], against, out))
     if out is not None:
@@ -59,7 +60,7 @@ def tearsheet(
     same: Annotated[
         Path | None, typer.Option("--parity", help="The other engine's result of the same run.", show_default=False)
     ] = None,
-    out: Annotated[Path, typer.Option("--out", "-o", help="The page (.html).")] = Path("tearsheet.html"),
+    out: Annotated[Path, typer.Option("--out", "-o", help="Page (.html).", dir_okay=False)] = Path("tearsheet.html"),
 ) -> None:
     """Write the tearsheet of a result: one page that opens without network.
 
@@ -69,7 +70,16 @@ def tearsheet(
     from reports import parity as compare_engines
     from reports import tearsheet as write_tearsheet
 
+    _keep_inputs(out, result, benchmark, same)
     run = Result.read_parquet(result)
     verdict = None if same is None else compare_engines(run, Result.read_parquet(same))
     against = None if benchmark is None else Result.read_parquet(benchmark)
     typer.echo(f"wrote {write_tearsheet(run, against, out, parity=verdict)}")
+
+
+def _keep_inputs(out: Path | None, *inputs: Path | None) -> None:
+    """A page never takes the place of a result that it is made from."""
+    from data.errors import ValidationError
+
+    if out is not None and out.resolve() in {path.resolve() for path in inputs if path is not None}:
+        raise ValidationError(f"--out {out}: that is a result to read, which the page would replace; name another file")

@@ -36,11 +36,18 @@ Leverage = Annotated[float, typer.Option(help="Largest gross notional, as a mult
 Step = Annotated[float, typer.Option("--step", help="Orders are whole multiples of this amount; 0: any.")]
 Minimum = Annotated[float, typer.Option("--min-notional", help="Smallest order, quote currency.")]
 Root = Annotated[Path | None, typer.Option("--store", help="The store's folder.", show_default=False)]
-Out = Annotated[Path | None, typer.Option("--out", "-o", help="Write the result here (.parquet).", show_default=False)]
+# A folder is refused as the command begins, not when a long run is over and its result has nowhere to go.
+Out = Annotated[
+    Path | None,
+    typer.Option("--out", "-o", help="Write the result here (.parquet).", show_default=False, dir_okay=False),
+]
 Causality = Annotated[
     Literal["few", "thorough", "off"], typer.Option(help="Look for decisions that knew the future, at how many places.")
 ]
-Sheet = Annotated[Path | None, typer.Option("--tearsheet", help="Write a tearsheet here (.html).", show_default=False)]
+Sheet = Annotated[
+    Path | None,
+    typer.Option("--tearsheet", help="Write a tearsheet here (.html).", show_default=False, dir_okay=False),
+]
 
 
 # What each command's --help says; the options are the same, as the Python calls take the same arguments.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +9,7 @@ import pandas as pd
 
 from data.errors import ValidationError
 from data.market import Market
+from engine.checks import is_number
 from engine.strategy import Strategy
 from research.strategies.checks import require_bars, require_fraction
 from research.strategies.windows import rolling_deviation, rolling_mean
@@ -39,7 +39,7 @@ class BollingerReversion(Strategy):
         require_bars("BollingerReversion", window=self.window)
         if self.window < 2:
             raise ValidationError(f"BollingerReversion: window {self.window} must be at least 2 bars to deviate over")
-        if not 0 < self.width < math.inf:
+        if not is_number(self.width) or self.width <= 0:
             raise ValidationError(f"BollingerReversion: width {self.width!r} must be a positive number of deviations")
         require_fraction("BollingerReversion", 0.0, weight=self.weight)
 

@@ -56,13 +56,12 @@ class CrossMomentum(Strategy):
                 "lower top or bring more symbols"
             )
         rise = market.close / market.close.shift(self.lookback) - 1.0
-        first = rise.rank(axis=1, method="first", ascending=False)
-        last = rise.rank(axis=1, method="first", ascending=True)
+        # 1 for what rose most. Symbols that rose alike keep their order, so that none is both best and worst.
+        place, ranked = rise.rank(axis=1, method="first", ascending=False), rise.notna().sum(axis=1)
         side = self.weight / (2 if self.shorts else 1) / self.top
-        weights = pd.DataFrame(0.0, index=rise.index, columns=rise.columns).mask(first <= self.top, side)
+        weights = pd.DataFrame(0.0, index=rise.index, columns=rise.columns).mask(place <= self.top, side)
         if self.shorts:
-            weights = weights.mask(last <= self.top, -side)
+            weights = weights.mask(place.gt(ranked - self.top, axis=0), -side)
         number = (market.index - grid_origin(market.timeframe)) // parse_timeframe(market.timeframe)
-        enough = rise.notna().sum(axis=1) >= chosen
-        due = (np.asarray(number) % self.every == 0) & enough.to_numpy()
+        due = (np.asarray(number) % self.every == 0) & (ranked >= chosen).to_numpy()
         return weights.where(rise.notna()).where(pd.Series(due, index=rise.index), axis=0)

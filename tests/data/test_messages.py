@@ -1,6 +1,7 @@
 """Every kind of bad candle and bad file, and what is said of it: symbol or file, bar or row, rule, and how to mend it.
 
-Read this table to see the messages as a user does. What a fetch says is in `test_download.py` and `test_download_faults.py`.
+Read this table to see the messages as a user does. What a fetch says is in `test_download.py` and
+`test_download_faults.py`.
 """
 
 from __future__ import annotations

@@ -135,6 +135,18 @@ def test_daily_returns_refuse_an_index_that_is_not_utc(index):
         metrics.daily_returns(pd.Series([1.0, 2.0], index=index))
 
 
+def test_figures_of_what_is_not_a_number_are_not_a_number():
+    returns = [0.01, math.nan, -0.02]
+    for figure in (metrics.cagr, metrics.value_at_risk, metrics.expected_shortfall):
+        assert math.isnan(figure(returns)), figure.__name__
+
+
+def test_daily_returns_refuse_an_equity_that_is_not_finite():
+    for wrong in (math.nan, math.inf):
+        with pytest.raises(ValidationError, match="equity at 2024-01-01 01:00:00"):
+            metrics.daily_returns(make_result([100.0, wrong, 101.0]))
+
+
 def test_daily_returns_refuse_an_equity_without_bars():
     with pytest.raises(ValidationError, match="no bar"):
         metrics.daily_returns(pd.Series([], index=pd.DatetimeIndex([], tz="UTC"), dtype=float))

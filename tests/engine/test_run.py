@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import pandas as pd
 import pytest
 
 from data import Market, ValidationError
-from engine import Costs, Exits, RiskLimits, Strategy, Venue, backtest, paper
+from engine import Costs, Exits, Result, RiskLimits, Strategy, Venue, backtest, paper
 from engine.run import prepare
 
 BARS = 6
@@ -149,10 +150,21 @@ def test_short_is_refused_for_the_symbol_alone_whose_venue_is_spot() -> None:
     assert len(backtest(Given(table), market(), venue=venues).orders) > 0
 
 
-def test_rows_of_nan_leave_everything_as_it_is() -> None:
-    result = backtest(Given(weights(np.nan)), market())
-    assert len(result.orders) == 0
+@pytest.mark.parametrize("run", [backtest, paper])
+def test_rows_of_nan_leave_everything_as_it_is_and_the_result_is_whole(
+    run: Callable[..., Result], tmp_path: Path
+) -> None:
+    result = run(Given(weights(np.nan)), market())
+    assert len(result.orders) == len(result.trades) == 0
     assert (result.equity == result.cash).all()
+    assert (result.returns == 0.0).all()
+    assert (result.weights == 0.0).all(axis=None)
+    stats = result.stats()
+    assert (stats["total_return"], stats["orders"], stats["fees"], stats["exposure"]) == (0.0, 0, 0.0, 0.0)
+    assert np.isnan(stats["sharpe"])
+    assert len(result.plot().data) > 0
+    back = Result.read_parquet(result.to_parquet(tmp_path / "run.parquet"))
+    pd.testing.assert_frame_equal(back.orders, result.orders)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Figures side by side: the same days, the same formulas, and what is said where runs differ."""
 
 import math
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -91,6 +92,39 @@ def test_wrong_arguments_are_named(make_run):
         compare([make_run(100), 5])
     with pytest.raises(ValidationError, match="benchmark"):
         compare([make_run(100)], "BTC")
+    for single in (make_run(100), pd.DataFrame({"a": [1.0]})):
+        with pytest.raises(ValidationError, match=f"list of Result, got {type(single).__name__}"):
+            compare(single)
+
+
+def test_no_run_is_lost_where_a_name_looks_like_a_numbered_one(make_run):
+    one, numbered = make_run(100, name="A"), make_run(100, name="A", broker="backtest (2)")
+    columns = compare([one, numbered, one]).table.columns
+    assert list(columns) == ["A · backtest", "A · backtest (2)", "A · backtest (3)"]
+
+
+def test_equity_that_is_not_a_number_is_refused_at_its_bar(make_run):
+    run = make_run(100)
+    broken = run.equity.copy()
+    broken.iloc[30] = np.nan
+    with pytest.raises(ValidationError, match=f"equity at {re.escape(str(broken.index[30]))} is not a finite number"):
+        compare([replace(run, equity=broken)])
+
+
+def test_beta_to_a_benchmark_of_one_constant_rate_is_not_defined(make_run):
+    run = make_run(2400)
+    steady = pd.Series(3.1e-6, index=run.equity.index, name="a rate")
+    column = compare([run], steady).table.iloc[:, 0]
+    assert math.isnan(column["beta"])
+    assert math.isnan(column["correlation"])
+
+
+def test_series_of_prices_or_words_is_no_benchmark(make_run):
+    run = make_run(400)
+    with pytest.raises(ValidationError, match="not prices"):
+        compare([run], run.equity)
+    with pytest.raises(ValidationError, match="not all are numbers"):
+        compare([run], pd.Series(["a", "b"], index=run.equity.index[:2]))
 
 
 def test_same_names_are_told_apart_and_the_page_is_written_whole(make_run, tmp_path):

@@ -85,6 +85,27 @@ def test_quantstats_recovery_factor_loses_its_sign(stats):
     assert stats.recovery_factor(KNOWN["loses from the first day on"].tz_localize(None)) > 0
 
 
+def test_quantstats_draws_a_rolling_beta_of_0_before_its_first_window():
+    import matplotlib.pyplot as plt
+    from quantstats import plots
+
+    benchmark = KNOWN["random"].tz_localize(None)
+    figure = plots.rolling_beta(benchmark * 2.0, benchmark, show=False)
+    drawn = max(figure.axes[0].lines, key=lambda line: len(line.get_ydata())).get_ydata()
+    plt.close(figure)
+    assert drawn[0] == 0.0
+    assert drawn[-1] == pytest.approx(2.0)
+    page = quantstats_section(KNOWN["random"] * 2.0, KNOWN["random"])
+    assert page.count("<figure>") == 10
+
+
+def test_quantstats_value_at_risk_is_that_of_a_normal_distribution(stats):
+    tails = KNOWN["fat tails"]
+    normal = tails.mean() - 1.6448536 * tails.std()
+    assert stats.value_at_risk(tails.tz_localize(None)) == pytest.approx(normal, rel=1e-6)
+    assert -normal != pytest.approx(metrics.value_at_risk(tails), rel=0.01)
+
+
 def test_fragment_shows_our_figures_and_leaves_out_the_wrong_ones():
     ours, other = KNOWN["random"], days(RNG.normal(0, 0.01, 900))
     page = quantstats_section(ours, other, names=("Strategy", "Baseline"))

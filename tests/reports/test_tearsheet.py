@@ -71,8 +71,10 @@ def test_page_says_what_ran_on_which_data_at_which_costs(text):
 
 def test_page_holds_the_figures_of_the_comparison(text, run, baseline, make_run):
     comparison = compare([run, make_run(4000, seed=3, name="Bollinger(window=20)")], baseline)
-    for key in comparison.table.index:
-        cells = "".join(f"<td>{shown(key, value)}</td>" for value in comparison.table.loc[key])
+    own, other, benchmark = comparison.table.columns
+    beside = comparison.table[[own, benchmark, other]]
+    for key in beside.index:
+        cells = "".join(f"<td>{shown(key, value)}</td>" for value in beside.loc[key])
         assert cells in text, key
     assert comparison.notes[0] in unescape(text)
 
@@ -81,6 +83,18 @@ def test_page_gives_the_verdict_on_the_engines(text, run):
     assert ">the same</span>" in text
     assert "1.00e-13 relative (tolerance 1e-09)" in text
     assert f"<dd>{len(run.orders):,}</dd>" in text
+
+
+def test_parity_of_other_runs_never_vouches_for_this_one(run, make_run, tmp_path):
+    stranger = make_run(4000, orders=20, seed=9)
+    agreed = parity(stranger, replace(stranger, broker="paper"))
+    with pytest.raises(ValidationError, match="parity is of other runs"):
+        tearsheet(run, path=tmp_path / "tearsheet.html", parity=agreed)
+    with pytest.raises(ValidationError, match="two runs by the same engine"):
+        tearsheet(run, path=tmp_path / "tearsheet.html", parity=parity(run, run))
+    with pytest.raises(ValidationError, match="others must be a list"):
+        tearsheet(run, path=tmp_path / "tearsheet.html", others=stranger)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_sections_come_in_the_order_in_which_one_judges(text):

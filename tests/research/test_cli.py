@@ -169,6 +169,7 @@ BAD = {
     "a value the strategy refuses": (["paper", "SmaCross", "-p", "fast=30", "-p", "slow=20"], "below slow 20"),
     "a module that is not there": (["backtest", "nowhere.at.all:Thing"], "cannot be imported"),
     "a class that is not there": (["backtest", "research.strategies:Thing"], "holds no 'Thing'"),
+    "a class without its module": (["backtest", ":Thing"], "write module:Class or file.py:Class"),
     "a class that is no strategy": (["backtest", "data.market:Market"], "is no strategy"),
     "a file that is not there": (["backtest", "gone.py:Thing"], "gone.py: no such file"),
     "a symbol that is not there": (["backtest", *CROSS, "-s", "DOGE/USD"], "unknown symbol"),
@@ -188,6 +189,31 @@ def test_bad_input_is_named_in_one_message_without_a_traceback(case):
     assert message in text
     assert text.startswith("ladder: ")
     assert "Traceback" not in text
+
+
+def test_folder_in_the_place_of_a_file_is_refused_before_anything_runs(tmp_path, monkeypatch):
+    monkeypatch.setattr("research.cli.run.market_from", lambda *_: pytest.fail("it ran"))
+    result = tmp_path / "run.parquet"
+    for words in (
+        ["backtest", *CROSS, *MONTH, "--out", tmp_path],
+        ["paper", *CROSS, *MONTH, "--tearsheet", tmp_path],
+        ["compare", result, "--out", tmp_path],
+        ["tearsheet", result, "--out", tmp_path],
+    ):
+        assert "is a directory" in ladder(*words, code=2)
+
+
+def test_page_never_replaces_a_result_it_is_made_from(saved):
+    run = saved["backtest"]
+    for command in ("tearsheet", "compare"):
+        assert "which the page would replace" in ladder(command, run, "--out", run, code=1)
+    assert Result.read_parquet(run).broker == "backtest"
+
+
+def test_demo_refuses_a_file_in_the_place_of_its_folder(tmp_path):
+    path = tmp_path / "notes.txt"
+    path.write_text("mine")
+    assert "is a file" in ladder("demo", "--out", path, code=2)
 
 
 def test_the_installed_command_reports_an_error_on_stderr_and_exits_with_1():
