@@ -1,9 +1,11 @@
-"""Which code ran: the git commit of the checkout that Ladder is run from, for the record of a result."""
+"""Which code ran, for the record of a result: the git commit of Ladder's checkout, and the versions of packages."""
 
 from __future__ import annotations
 
+import platform
 import subprocess
 from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 
@@ -22,3 +24,15 @@ def code_version() -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return answer.stdout.strip() or None
+
+
+def package_versions(*packages: str) -> dict[str, str]:
+    """The installed version of each, and Python's."""
+    return {name: _version(name) for name in packages} | {"python": platform.python_version()}
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, is_dataclass
 from functools import cached_property
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
@@ -15,7 +13,7 @@ import pandas as pd
 from data.errors import ValidationError
 from data.market import Market
 from engine.checks import is_number
-from engine.code_version import code_version
+from engine.code_version import code_version, package_versions
 from engine.costs import Costs
 from engine.limits import RiskLimits
 from engine.result import Result, order_table
@@ -78,8 +76,7 @@ class Run:
             "data": self.market.fingerprint(),
             "costs": _plain(self.costs),
             "venue": {symbol: _plain(venue) for symbol, venue in zip(self.market.symbols, self.venues, strict=True)},
-            "versions": {name: _version(name) for name in ("ladder", engine, "numpy", "pandas")}
-            | {"python": platform.python_version()},
+            "versions": package_versions("ladder", engine, "numpy", "pandas"),
             "commit": code_version(),
         }
 
@@ -206,10 +203,3 @@ def _plain(value: Any) -> Any:
     if value is None or isinstance(value, bool | int | float | str):
         return value
     return str(value)
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "not installed"

@@ -7,18 +7,15 @@ comparison with a strategy should use.
 
 from __future__ import annotations
 
-import platform
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 
 from data.market import Market
-from engine.code_version import code_version
+from engine.code_version import code_version, package_versions
 from engine.result import Result, order_table
 from reports.hummingbot.config import ControllerConfig
 from reports.hummingbot.executors import Fills, fills_of, positions_of
@@ -136,10 +133,6 @@ class BaselineRun:
 
     @cached_property
     def _meta(self) -> dict[str, Any]:
-        versions = {"python": platform.python_version()}
-        for package in ("ladder", "numba", "numpy", "pandas"):
-            with suppress(PackageNotFoundError):
-                versions[package] = version(package)
         return {
             "strategy": "Hummingbot's directional controller, simulated",
             "parameters": self.config.to_json(),
@@ -150,6 +143,6 @@ class BaselineRun:
             "data": self.market.fingerprint(),
             "costs": {"trade_cost": self.config.trade_cost, "slippage": 0.0},
             "notes": [_NOTE],
-            "versions": versions,
+            "versions": package_versions("ladder", "numba", "numpy", "pandas"),
             "commit": code_version(),
         }

@@ -3,29 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from data import Market
-from engine import Costs, Result, Strategy, Venue, backtest, paper
+from engine import Costs, Result, Venue, backtest, paper
+from tests.engine.given import Given
 
 FREE = Costs(fee=0.0, slippage=0.0)
 SPOT, SHORTS = Venue(), Venue(shorts=True)
 NAN = np.nan
-
-
-@dataclass(frozen=True, eq=False)
-class Given(Strategy):
-    """Targets from a table, as a test wants them."""
-
-    table: pd.DataFrame
-    warmup: int = 0
-
-    def targets(self, market: Market) -> pd.DataFrame:
-        return self.table
 
 
 Bars = list[tuple[float, float] | None]

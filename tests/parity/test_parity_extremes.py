@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import pandas as pd
 import pytest
 
 from data import Market
-from engine import Costs, Strategy, Venue, backtest, paper
+from engine import Costs, Venue, backtest, paper
 from reports import parity
+from tests.engine.given import Given
 
 BARS = 1_500
 INDEX = pd.date_range("2024-01-01", periods=BARS, freq="1h", tz="UTC", name="time")
-
-
-@dataclass(frozen=True, eq=False)
-class Given(Strategy):
-    """Targets from a table, as a test wants them."""
-
-    table: pd.DataFrame
-    warmup: int = 0
-
-    def targets(self, market: Market) -> pd.DataFrame:
-        return self.table
 
 
 def random_walk(base: float, seed: int = 1) -> Market:

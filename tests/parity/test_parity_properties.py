@@ -10,19 +10,9 @@ import pandas as pd
 from hypothesis import given, settings
 
 from data import Market
-from engine import Costs, Result, Strategy, Venue, backtest, paper
+from engine import Costs, Result, Venue, backtest, paper
 from engine.run import prepare
-
-
-@dataclass(frozen=True, eq=False)
-class Given(Strategy):
-    """Targets from a table, as a test wants them."""
-
-    table: pd.DataFrame
-    warmup: int = 0
-
-    def targets(self, market: Market) -> pd.DataFrame:
-        return self.table
+from tests.engine.given import Given
 
 
 @dataclass(frozen=True, eq=False)
