@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from data.market import Market
 from engine.costs import Costs
 from engine.limits import RiskLimits
+from engine.order_style import LimitOrders
 from engine.result import Result
 from engine.run import prepare
 from engine.strategy import Strategy
@@ -21,6 +22,7 @@ def backtest(
     costs: Costs = Costs(),  # noqa: B008  (frozen: one shared default is safe)
     venue: Venue | Mapping[str, Venue] = Venue(),  # noqa: B008
     risk: RiskLimits | None = None,
+    orders: LimitOrders | None = None,
 ) -> Result:
     """Run a strategy over past bars in the vectorized engine (vectorbt).
 
@@ -30,14 +32,15 @@ def backtest(
         strategy: an instance of a Strategy.
         market: the bars.
         cash: what the run begins with, quote currency.
-        costs: fee and slippage, fractions of notional.
+        costs: fees, slippage, funding, borrowing.
         venue: trading rules, one for all symbols or a mapping by symbol.
-        risk: risk limits.
+        risk: risk limits; None for none.
+        orders: `LimitOrders`, or None for orders at the market.
 
     Raises:
         ValidationError: an input is wrong; raised before any bar is executed.
     """
-    run = prepare(strategy, market, cash, costs, venue, risk)
+    run = prepare(strategy, market, cash, costs, venue, risk, orders)
     from engine.vectorized import run_vectorized
 
     return run_vectorized(run)
@@ -51,6 +54,7 @@ def paper(
     costs: Costs = Costs(),  # noqa: B008
     venue: Venue | Mapping[str, Venue] = Venue(),  # noqa: B008
     risk: RiskLimits | None = None,
+    orders: LimitOrders | None = None,
 ) -> Result:
     """Run a strategy bar by bar in the event-driven paper broker (backtrader): same arguments, same result.
 
@@ -59,7 +63,7 @@ def paper(
     Raises:
         ValidationError: an input is wrong; raised before any bar is executed.
     """
-    run = prepare(strategy, market, cash, costs, venue, risk)
+    run = prepare(strategy, market, cash, costs, venue, risk, orders)
     from engine.event_driven import run_paper
 
     return run_paper(run)

@@ -12,21 +12,24 @@ from engine.checks import is_number
 
 @dataclass(frozen=True)
 class RiskLimits:
-    """Limits; None leaves one off.
+    """Limits; None leaves one off. What reduces a position is never cut or blocked.
 
     Attributes:
-        max_position: largest absolute weight of one symbol, as a fraction of equity.
+        max_position: largest absolute weight of one symbol, as a fraction of equity; of the position as it then is, not
+            of the order.
         max_gross: largest sum of absolute weights.
+        max_net: largest absolute sum of signed weights.
         max_order_notional: largest order, quote currency.
         max_daily_loss: loss since the UTC day began, as a fraction of equity then, that flattens and halts.
         max_drawdown: fall from the highest equity, as a fraction, that flattens and halts.
-        max_orders_per_minute: order rate.
-        max_data_age: oldest bar on which a decision may rest.
-        price_collar: largest distance of a fill from the last close, as a fraction.
+        max_orders_per_minute: order rate, a whole number.
+        max_data_age: longest time from the decision's close to the fill.
+        price_collar: largest distance of a fill's price from the symbol's last close, as a fraction.
     """
 
     max_position: float | None = None
     max_gross: float | None = None
+    max_net: float | None = None
     max_order_notional: float | None = None
     max_daily_loss: float | None = None
     max_drawdown: float | None = None
@@ -41,5 +44,7 @@ class RiskLimits:
                 positive = isinstance(value, pd.Timedelta) and value > pd.Timedelta(0)
             else:
                 positive = is_number(value) and value > 0
+            if item.name == "max_orders_per_minute" and positive and not isinstance(value, int):
+                raise ValidationError(f"RiskLimits: {item.name} {value!r} must be a whole number of orders")
             if value is not None and not positive:
                 raise ValidationError(f"RiskLimits: {item.name} {value!r} must be positive, or None for no limit")

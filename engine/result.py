@@ -23,12 +23,16 @@ import pandas as pd
 
 from data.atomic import replacing
 from data.errors import ValidationError
+from engine.guard import RULES, VERDICTS
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 ORDER_COLUMNS: Final = ("decided_at", "filled_at", "symbol", "side", "amount", "price", "fee", "reason")
-_FORMAT: Final = "ladder.result.1"
+EVENT_COLUMNS: Final = ("at", "decided_at", "symbol", "verdict", "rule", "wanted", "allowed")
+CHARGE_COLUMNS: Final = ("at", "symbol", "kind", "paid")
+_FORMAT: Final = "ladder.result.2"
+_TABLES: Final = ("orders", "risk_events", "charges")
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +50,12 @@ class Result:
             (base currency, positive), price (quote per base, slippage included), fee (quote), reason.
         positions: time by symbol, amount held at the bar's close, negative where short.
         prices: time by symbol, close; NaN where the symbol has no bar.
+        risk_events: one row per verdict on an order and per halt: at (bar), decided_at (NaT for a halt), symbol ("" for
+            a halt), verdict ("allowed", "cut", "blocked", "halt", "resume"), rule (the field of `RiskLimits`, or "cash"
+            where cash could not pay), wanted and allowed (signed amounts, NaN for a halt). Without limits, what cash
+            cut alone.
+        charges: one row per bar and symbol that was charged: at, symbol, kind ("funding", "borrow"), paid (quote
+            currency, negative where received).
         meta: what is needed to tell this run from another: parameters, costs, venue, data fingerprint, versions.
     """
 
@@ -58,6 +68,8 @@ class Result:
     positions: pd.DataFrame
     prices: pd.DataFrame
     meta: Mapping[str, Any] = field(default_factory=dict)
+    risk_events: pd.DataFrame = field(default_factory=lambda: _no_rows(EVENT_COLUMNS))
+    charges: pd.DataFrame = field(default_factory=lambda: _no_rows(CHARGE_COLUMNS))
 
     @cached_property
     def returns(self) -> pd.Series:
@@ -105,8 +117,7 @@ class Result:
         columns: dict[str, Any] = {"time": self.equity.index, "equity": self.equity.to_numpy()}
         for kind, table in (("position", self.positions), ("price", self.prices)):
             columns |= {f"{kind}:{symbol}": table[symbol].to_numpy() for symbol in table.columns}
-        orders = io.BytesIO()
-        self.orders.to_parquet(orders, index=False)
+        tables = {b"ladder." + name.encode(): _packed(getattr(self, name)) for name in _TABLES}
         head = {
             "format": _FORMAT,
             "name": self.name,
@@ -116,9 +127,7 @@ class Result:
             "symbols": [str(symbol) for symbol in self.positions.columns],
             "meta": dict(self.meta),
         }
-        table = pa.table(columns).replace_schema_metadata(
-            {b"ladder.head": json.dumps(head).encode(), b"ladder.orders": orders.getvalue()}
-        )
+        table = pa.table(columns).replace_schema_metadata({b"ladder.head": json.dumps(head).encode(), **tables})
         target = Path(path)
         with replacing(target) as beside:
             pq.write_table(table, beside)
@@ -158,11 +167,26 @@ class Result:
             timeframe=head["timeframe"],
             cash=head["cash"],
             equity=pd.Series(table["equity"].to_numpy(), index=index, name="equity"),
-            orders=pd.read_parquet(io.BytesIO(metadata[b"ladder.orders"])),
             positions=panel("position"),
             prices=panel("price"),
             meta=head["meta"],
+            **{name: pd.read_parquet(io.BytesIO(metadata[b"ladder." + name.encode()])) for name in _TABLES},
         )
+
+
+def _packed(table: pd.DataFrame) -> bytes:
+    buffer = io.BytesIO()
+    table.to_parquet(buffer, index=False)
+    return buffer.getvalue()
+
+
+def _no_rows(columns: tuple[str, ...]) -> pd.DataFrame:
+    """An empty table of events or charges, typed as a full one is."""
+    times, numbers = ("at", "decided_at"), ("wanted", "allowed", "paid")
+    kinds = {
+        name: "datetime64[ns, UTC]" if name in times else "float64" if name in numbers else "str" for name in columns
+    }
+    return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in kinds.items()}, columns=list(columns))
 
 
 def order_table(
@@ -190,4 +214,51 @@ def order_table(
             "reason": pd.array(reason, dtype="str"),
         },
         columns=list(ORDER_COLUMNS),
+    )
+
+
+def event_table(
+    index: pd.DatetimeIndex,
+    symbols: tuple[str, ...],
+    *,
+    row: np.ndarray,
+    decided: np.ndarray,
+    column: np.ndarray,
+    verdict: np.ndarray,
+    rule: np.ndarray,
+    wanted: np.ndarray,
+    allowed: np.ndarray,
+) -> pd.DataFrame:
+    """The `risk_events` table from one array per column: bars and symbols by position, -1 for none."""
+    return pd.DataFrame(
+        {
+            "at": index[row],
+            "decided_at": index[decided].where(decided >= 0),
+            "symbol": pd.array(["", *symbols], dtype="str").take(column + 1),
+            "verdict": pd.array(VERDICTS, dtype="str").take(verdict),
+            "rule": pd.array(RULES, dtype="str").take(rule),
+            "wanted": wanted,
+            "allowed": allowed,
+        },
+        columns=list(EVENT_COLUMNS),
+    )
+
+
+def charge_table(index: pd.DatetimeIndex, symbols: tuple[str, ...], paid: Mapping[str, np.ndarray]) -> pd.DataFrame:
+    """The `charges` table from arrays of what was paid by bar and symbol, each (T, N), or (0, 0) for nothing."""
+    kinds = list(paid)
+    places = [np.nonzero(table) for table in paid.values()]
+    rows = np.concatenate([row for row, _ in places])
+    kind = np.repeat(np.arange(len(kinds)), [len(row) for row, _ in places])
+    order = np.argsort(rows, kind="stable")
+    return pd.DataFrame(
+        {
+            "at": index[rows[order]],
+            "symbol": pd.array(list(symbols), dtype="str").take(
+                np.concatenate([column for _, column in places])[order]
+            ),
+            "kind": pd.array(kinds, dtype="str").take(kind[order]),
+            "paid": np.concatenate([table[place] for table, place in zip(paid.values(), places, strict=True)])[order],
+        },
+        columns=list(CHARGE_COLUMNS),
     )

@@ -1,4 +1,4 @@
-"""Execution rules 2 to 4 of DESIGN.md as arithmetic on plain numbers.
+"""Execution rules 2 to 4 of DESIGN.md as arithmetic on plain numbers: sizes, prices, fees, cash, margin.
 
 Every broker calls these: `engine.kernel` compiles them with numba, `engine.event_driven` calls them as they stand. Both
 run the same IEEE operations in the same order, so equal inputs give equal orders to the last bit. For that reason each
@@ -9,6 +9,8 @@ Amounts are signed, base currency: positive buys, negative sells. Prices are quo
 """
 
 from __future__ import annotations
+
+import math
 
 # An amount within this fraction of a step from the next whole step is that step: 0.3 / 0.1 is 2.9999999999999996.
 STEP_NOISE = 1e-9
@@ -31,11 +33,55 @@ def round_to_step(amount: float, step: float, noise: float) -> float:
     steps = abs(amount) / step
     whole = steps // 1.0
     # A quotient of two floats is off by one part in 2**53, and so are they: of millions of steps more than `noise`.
-    if steps - whole > 1.0 - noise - 2.0**-51 * steps:
+    # Beyond 2**50 steps a float cannot tell a part of a step at all.
+    if steps < 2.0**50 and steps - whole > 1.0 - noise - 2.0**-51 * steps:
         whole += 1.0
     inverse = (1.0 / step + 0.5) // 1.0
     size = whole / inverse if abs(inverse * step - 1.0) < STEP_NOISE else whole * step
     return size if amount > 0.0 else -size
+
+
+def significant_step(value: float, digits: int) -> float:
+    """The step that leaves `digits` significant digits of `value`: 0.1 for 12345.6 and six; 0 without a rule."""
+    size = abs(value)
+    if digits <= 0 or size == 0.0:
+        return 0.0
+    exponent = 1 - digits
+    power = 1.0
+    # Powers of ten up to 1e22 are exact floats, their inverses the nearest there are.
+    if size >= 1.0:
+        while size >= power * 10.0:
+            power *= 10.0
+            exponent += 1
+    else:
+        while size * power < 1.0:
+            power *= 10.0
+            exponent -= 1
+    step = 1.0
+    for _ in range(abs(exponent)):
+        step *= 10.0
+    return step if exponent >= 0 else 1.0 / step
+
+
+def round_price(price: float, tick: float, direction: int) -> float:
+    """`price` as a whole multiple of `tick`: the nearest (0), or the one below (-1) or above (1) it; as it is for 0.
+
+    A price within STEP_NOISE of a tick from a whole multiple, or within what floats can tell, is that multiple. One
+    that goes up is at least a tick.
+    """
+    if tick <= 0.0:
+        return price
+    ticks = price / tick
+    nearest = (ticks + 0.5) // 1.0
+    whole = nearest
+    if direction != 0 and abs(ticks - nearest) > STEP_NOISE + 2.0**-51 * ticks:
+        whole = ticks // 1.0
+        if direction > 0:
+            whole += 1.0
+    if direction > 0:
+        whole = max(whole, 1.0)
+    inverse = (1.0 / tick + 0.5) // 1.0
+    return whole / inverse if abs(inverse * tick - 1.0) < STEP_NOISE else whole * tick
 
 
 def unrounded_order(weight: float, equity: float, held: float, close: float) -> float:
@@ -53,16 +99,36 @@ def smallest_order(min_notional: float, equity: float) -> float:
     return max(min_notional * (1.0 - STEP_NOISE), DUST * equity)
 
 
-def is_sendable(amount: float, held: float, close: float, smallest: float) -> bool:
-    """Whether an order is large enough at the decision's `close`, or closes the position (rule 2)."""
+def is_sendable(amount: float, closing: float, close: float, smallest: float, min_amount: float) -> bool:
+    """Whether an order is large enough at the decision's `close`, or closes the position (rule 2).
+
+    `closing` is the order that would: all that is held, negated and in whole steps.
+    """
     if amount == 0.0:
         return False
-    return amount == -held or abs(amount) * close >= smallest
+    return amount == closing or (abs(amount) * close >= smallest and abs(amount) >= min_amount * (1.0 - STEP_NOISE))
 
 
-def fill_price(open_price: float, amount: float, slippage: float) -> float:
-    """Price of a market order at a bar's open: worse than it by `slippage` (rule 3)."""
-    return open_price * (1.0 + slippage) if amount > 0.0 else open_price * (1.0 - slippage)
+def is_open(held: float, step: float) -> bool:
+    """Whether what is held can be sold: a fee taken in coins leaves less than a step behind, and that is no position.
+
+    `step` is the venue's where such rests occur, 0 where they cannot.
+    """
+    return held != 0.0 and abs(held) >= step * (1.0 - SUM_NOISE)
+
+
+def slippage_of(amount: float, volume: float, base: float, coefficient: float, most: float) -> float:
+    """Slippage of an order, a fraction: `base`, or with a coefficient the square-root law of `SquareRootImpact`."""
+    if coefficient == 0.0:
+        return base
+    if not volume > 0.0:
+        return most
+    return min(base + coefficient * math.sqrt(abs(amount) / volume), most)
+
+
+def fill_price(reference: float, amount: float, slippage: float) -> float:
+    """Price of an order that takes from the book, worse by `slippage` than the open or the stop it goes by (rule 3)."""
+    return reference * (1.0 + slippage) if amount > 0.0 else reference * (1.0 - slippage)
 
 
 def margin_held(held: float, mark: float, leverage: float) -> float:
@@ -128,6 +194,26 @@ def held_after(held: float, amount: float, step: float) -> float:
     inverse = (1.0 / step + 0.5) // 1.0
     size = steps / inverse if abs(inverse * step - 1.0) < STEP_NOISE else steps * step
     return size if total > 0.0 else -size
+
+
+def received(amount: float, fee: float, fee_in_bought: bool) -> float:
+    """What an order adds to the holding: a buy brings `fee` (a rate) less where the fee is taken from its coins."""
+    return amount - amount * fee if fee_in_bought and amount > 0.0 else amount
+
+
+def liquidation_share(at_open: float, at_worst: float) -> float:
+    """How far prices move from a bar's opens to its adverse extremes until an account is liquidated, in [0, 1]; else 2.
+
+    All prices are taken to move by one share at once, the worst that the bar allows. What is left above the maintenance
+    margin is linear in that share, so where it reaches zero is exact.
+
+    Args:
+        at_open: equity less maintenance margin at the opens.
+        at_worst: the same with each long at its low and each short at its high.
+    """
+    if at_open <= 0.0:
+        return 0.0
+    return at_open / (at_open - at_worst) if at_worst <= 0.0 else 2.0
 
 
 def execution_phase(amount: float, held: float) -> int:

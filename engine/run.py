@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, is_dataclass
-from functools import cached_property
+from dataclasses import dataclass, fields, is_dataclass
+from hashlib import sha256
 from typing import Any
 
 import numpy as np
@@ -15,54 +16,69 @@ from data.market import Market
 from engine.checks import is_number
 from engine.code_version import code_version, package_versions
 from engine.costs import Costs
+from engine.exits import Exits
+from engine.kernel_state import Setup
 from engine.limits import RiskLimits
-from engine.result import Result, order_table
+from engine.order_style import LimitOrders
+from engine.result import Result, charge_table, event_table, order_table
+from engine.setup import make_setup
 from engine.strategy import Strategy, label, parameters
 from engine.venue import Venue, venues_by_symbol
 
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """What a broker needs, and all that it needs: T bars of N symbols as float64 arrays of shape (T, N)."""
+    """What a broker needs, and all that it needs: T bars of N symbols as float64 arrays of shape (T, N).
+
+    `setup` has costs, trading rules, barriers, order style and limits as numbers; `scale` is (0, 0) where the strategy
+    gives none.
+    """
 
     strategy: Strategy
     market: Market
     cash: float
     costs: Costs
     venues: tuple[Venue, ...]
+    risk: RiskLimits | None
+    orders: LimitOrders | None
+    setup: Setup
     targets: np.ndarray
-    open: np.ndarray
-    close: np.ndarray
+    scale: np.ndarray
 
-    @cached_property
-    def steps(self) -> np.ndarray:
-        """Amount step of each symbol, shape (N,)."""
-        return np.array([venue.amount_step for venue in self.venues], dtype=np.float64)
+    def result(
+        self,
+        broker: str,
+        equity: np.ndarray,
+        positions: np.ndarray,
+        fills: Mapping[str, np.ndarray],
+        events: Mapping[str, np.ndarray],
+        funding: np.ndarray,
+        borrow: np.ndarray,
+    ) -> Result:
+        """The Result of this run, from a broker's arrays.
 
-    @cached_property
-    def minima(self) -> np.ndarray:
-        """Minimum notional of each symbol, shape (N,)."""
-        return np.array([venue.min_notional for venue in self.venues], dtype=np.float64)
-
-    @cached_property
-    def leverages(self) -> np.ndarray:
-        """Leverage of each symbol, shape (N,)."""
-        return np.array([venue.leverage for venue in self.venues], dtype=np.float64)
-
-    def result(self, broker: str, equity: np.ndarray, positions: np.ndarray, fills: Mapping[str, np.ndarray]) -> Result:
-        """The Result of this run, from a broker's arrays: equity (T,), positions (T, N), one array per fill field."""
-        index = self.market.index
-        columns = pd.Index(self.market.symbols, name="symbol")
+        Args:
+            broker: "backtest" or "paper".
+            equity: (T,).
+            positions: (T, N).
+            fills: one array per field of `engine.result.order_table`.
+            events: one array per field of `engine.result.event_table`.
+            funding: paid by bar and symbol (T, N), or (0, 0).
+            borrow: the same for borrowing.
+        """
+        index, symbols = self.market.index, self.market.symbols
         return Result(
             name=label(self.strategy),
             broker=broker,
             timeframe=self.market.timeframe,
             cash=self.cash,
             equity=pd.Series(equity, index=index, name="equity"),
-            orders=order_table(index, self.market.symbols, **fills),
-            positions=pd.DataFrame(positions, index=index, columns=columns),
+            orders=order_table(index, symbols, **fills),
+            positions=pd.DataFrame(positions, index=index, columns=pd.Index(symbols, name="symbol")),
             prices=self.market.close,
             meta=self._meta(broker),
+            risk_events=event_table(index, symbols, **events),
+            charges=charge_table(index, symbols, {"funding": funding, "borrow": borrow}),
         )
 
     def _meta(self, broker: str) -> dict[str, Any]:
@@ -75,6 +91,9 @@ class Run:
             "bars": len(self.market),
             "data": self.market.fingerprint(),
             "costs": _plain(self.costs),
+            "exits": _plain(self.strategy.exits),
+            "order_style": _plain(self.orders),
+            "risk": _plain(self.risk),
             "venue": {symbol: _plain(venue) for symbol, venue in zip(self.market.symbols, self.venues, strict=True)},
             "versions": package_versions("ladder", engine, "numpy", "pandas"),
             "commit": code_version(),
@@ -88,6 +107,7 @@ def prepare(
     costs: Costs,
     venue: Venue | Mapping[str, Venue],
     risk: RiskLimits | None,
+    orders: LimitOrders | None,
 ) -> Run:
     """Check every input of a run and compute the strategy's targets, once, for whichever broker executes them.
 
@@ -109,18 +129,20 @@ def prepare(
     if not isinstance(costs, Costs):
         raise ValidationError(f"costs: expected Costs(fee=..., slippage=...), got {costs!r}")
     venues = venues_by_symbol(venue, market.symbols)
-    _refuse_unexecuted(strategy, costs, risk)
+    _check_terms(strategy, costs, venues, risk, orders)
     _check_bars(market)
+    targets = _checked_targets(strategy, market, venues)
     return Run(
         strategy=strategy,
         market=market,
         cash=float(cash),
         costs=costs,
         venues=venues,
-        targets=_checked_targets(strategy, market, venues),
-        # Copies: pandas hands out arrays that may be read-only, and numba compiles anew for those.
-        open=np.array(market.open, dtype=np.float64, order="C"),
-        close=np.array(market.close, dtype=np.float64, order="C"),
+        risk=risk,
+        orders=orders,
+        setup=make_setup(strategy.exits, market, costs, venues, risk, orders),
+        targets=targets,
+        scale=_checked_scale(strategy, market, targets),
     )
 
 
@@ -139,14 +161,60 @@ def _check_bars(market: Market) -> None:
             )
 
 
-def _refuse_unexecuted(strategy: Strategy, costs: Costs, risk: RiskLimits | None) -> None:
-    """A rule that no broker executes yet is refused: a run that ignored it would not be what was asked for."""
-    if strategy.exits is not None:
-        raise ValidationError(f"{label(strategy)}: exits (rule 5) are not executed by this version; leave exits out")
-    if risk is not None:
-        raise ValidationError("risk: risk limits (rule 7) are not executed by this version; pass risk=None")
-    if costs.funding is not None:
-        raise ValidationError("costs: funding (rule 8) is not executed by this version; pass funding=None")
+def _check_terms(
+    strategy: Strategy,
+    costs: Costs,
+    venues: tuple[Venue, ...],
+    risk: RiskLimits | None,
+    orders: LimitOrders | None,
+) -> None:
+    """What each of them allows by itself and no run can have together."""
+    if strategy.exits is not None and not isinstance(strategy.exits, Exits):
+        raise ValidationError(f"{label(strategy)}: exits must be an Exits or None, got {strategy.exits!r}")
+    if risk is not None and not isinstance(risk, RiskLimits):
+        raise ValidationError(f"risk: expected RiskLimits(...) or None, got {risk!r}")
+    if orders is not None and not isinstance(orders, LimitOrders):
+        raise ValidationError(f"orders: expected LimitOrders(...), or None for orders at the market, got {orders!r}")
+    spot = not any(venue.shorts for venue in venues)
+    if costs.funding is not None and spot:
+        raise ValidationError(
+            "costs: funding on a spot venue, which has none; leave it out or pass a perpetual's venue"
+        )
+    if costs.fee_in == "bought" and any(venue.shorts for venue in venues):
+        raise ValidationError(
+            "costs: fee_in='bought' on a venue with shorts; only spot takes a fee from the coins bought"
+        )
+    if costs.fee == "venue" and any(venue.fees is None for venue in venues):
+        raise ValidationError(
+            "costs: fee='venue', and a venue has no fees; use Venue.from_ccxt or Venue(fees=(maker, taker))"
+        )
+    if costs.fee == "venue" and costs.tiers:
+        raise ValidationError("costs: tiers beside fee='venue'; give the fee below the first tier as (maker, taker)")
+
+
+def _checked_scale(strategy: Strategy, market: Market, targets: np.ndarray) -> np.ndarray:
+    """The strategy's scale of its barriers' distances, 1 where it gives none; (0, 0) where it has no such table."""
+    table = strategy.scale(market)
+    if table is None or strategy.exits is None:
+        return np.empty((0, 0))
+    name = label(strategy)
+    if not isinstance(table, pd.DataFrame) or set(table.columns) != set(market.symbols):
+        raise ValidationError(
+            f"{name}: scale must be a DataFrame, time by symbol, with {list(market.symbols)}, or None"
+        )
+    if len(table) != len(market) or not table.index.equals(market.index):
+        raise ValidationError(
+            f"{name}: scale has {len(table)} rows, the market {len(market)}; index it by market.index"
+        )
+    values = table[list(market.symbols)].to_numpy(dtype=np.float64, copy=True)
+    wrong = ~np.isnan(targets) & ~np.isnan(values) & ~((values > 0.0) & (values < np.inf))
+    if wrong.any():
+        row, column = np.argwhere(wrong)[0]
+        raise ValidationError(
+            f"{name}: {market.symbols[column]} bar {market.index[row]}: scale {values[row, column]:g} must be a positive "
+            "multiple of the barriers' distances, or NaN for 1"
+        )
+    return np.ascontiguousarray(np.where(np.isnan(values), 1.0, values))
 
 
 def _checked_targets(strategy: Strategy, market: Market, venues: tuple[Venue, ...]) -> np.ndarray:
@@ -197,9 +265,15 @@ def _checked_targets(strategy: Strategy, market: Market, venues: tuple[Venue, ..
 def _plain(value: Any) -> Any:
     """A parameter as JSON can hold it."""
     if is_dataclass(value) and not isinstance(value, type):
-        return {name: _plain(item) for name, item in asdict(value).items()}
+        return {item.name: _plain(getattr(value, item.name)) for item in fields(value)}
+    if isinstance(value, pd.Series | pd.DataFrame):
+        return f"sha256:{sha256(pd.util.hash_pandas_object(value).to_numpy().tobytes()).hexdigest()}"
+    if isinstance(value, Mapping):
+        return {str(name): _plain(item) for name, item in value.items()}
     if isinstance(value, tuple | list):
         return [_plain(item) for item in value]
-    if value is None or isinstance(value, bool | int | float | str):
+    if value is None or isinstance(value, bool | int | str):
         return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
     return str(value)

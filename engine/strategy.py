@@ -58,6 +58,15 @@ class Strategy(ABC):
             (`engine.causality.check_causality` tries it).
         """
 
+    def scale(self, market: Market) -> pd.DataFrame | None:
+        """Multiples of the distances of `exits`, by decision: None for none, the default.
+
+        A table of the market's shape, positive numbers, as causal as `targets`; NaN stands for 1. What the row of a
+        decision says holds for the position that it opens or enlarges: a volatility forecast widens its barriers. The
+        time limit is not scaled.
+        """
+        return None
+
     def decide(self, window: Market) -> pd.Series:
         """Weights to hold after a window's last bar: the last row of its targets. A live session asks at each close.
 

@@ -12,37 +12,29 @@ from vectorbt.portfolio import nb
 from vectorbt.portfolio.enums import Direction, OrderSide, order_dt
 from vectorbt.records.nb import col_map_nb
 
+from engine.guard import RULES
 from engine.kernel import simulate
+from engine.kernel_state import Output, fresh_state, outputs
+from engine.reasons import reason_text
 from engine.result import Result
 from engine.run import Run
 
-REASONS = np.array(["target", "target, cut to what cash pays"])
 # vectorbt's unit of money, a fraction of the initial cash, and what is kept aside, a fraction of that cash and of each
-# symbol's largest order; see `_equity`.
+# symbol's largest order; see `equity_of`.
 _SMALLEST, _RESERVE = 1e-9, 1e-3
 
 
 def run_vectorized(run: Run) -> Result:
     """Execute a prepared run."""
-    columns = len(run.market.symbols)
-    capacity = int(np.count_nonzero(~np.isnan(run.targets)))
-    counter, places, values = (
-        np.zeros(1, dtype=np.int64),
-        np.empty((capacity, 4), dtype=np.int64),
-        np.empty((capacity, 3)),
-    )
-    positions = np.empty(run.targets.shape)
-    # Floats all: numba compiles anew for an integer, such as slippage=0.
-    terms = (run.costs.taker_fee, float(run.costs.slippage), run.steps, run.minima, run.leverages)
-    groups, cash = np.array([columns]), np.array([run.cash])
-    simulate(groups, cash, (run.open, run.close), run.targets, terms, (counter, places, values), positions)
-    count = int(counter[0])
-    decided, filled, column, cut = places[:count].T
-    amount, price, fee = values[:count].T
+    out = execute(run)
+    decided, filled, column, reason, cut = out.fills[: out.counts[0]].T
+    amount, price, fee = out.fill_values[: out.counts[0]].T
+    row, of_decision, of_symbol, verdict, rule = out.events[: out.counts[1]].T
+    wanted, allowed = out.event_values[: out.counts[1]].T
     return run.result(
         "backtest",
-        equity=_equity(run, filled, column, amount, price, fee),
-        positions=positions,
+        equity=equity_of(run, out),
+        positions=out.positions,
         fills={
             "decided": decided,
             "filled": filled,
@@ -50,14 +42,37 @@ def run_vectorized(run: Run) -> Result:
             "amount": amount,
             "price": price,
             "fee": fee,
-            "reason": REASONS[cut],
+            "reason": _reasons(reason, cut),
         },
+        events={
+            "row": row,
+            "decided": of_decision,
+            "column": of_symbol,
+            "verdict": verdict,
+            "rule": rule,
+            "wanted": wanted,
+            "allowed": allowed,
+        },
+        funding=out.funding,
+        borrow=out.borrow,
     )
 
 
-def _equity(
-    run: Run, filled: np.ndarray, column: np.ndarray, amount: np.ndarray, price: np.ndarray, fee: np.ndarray
-) -> np.ndarray:
+def execute(run: Run) -> Output:
+    """Fills, events, positions and charges of a prepared run."""
+    out = outputs(run.setup, run.targets)
+    simulate(run.setup, run.targets, run.scale, fresh_state(run.setup, run.cash), out)
+    return out
+
+
+def _reasons(reason: np.ndarray, cut: np.ndarray) -> np.ndarray:
+    """The text of each order's reason; each pair of numbers is written out once."""
+    pairs, which = np.unique(reason * len(RULES) + cut, return_inverse=True)
+    texts = [reason_text(int(pair) // len(RULES), int(pair) % len(RULES)) for pair in pairs]
+    return np.array(texts, dtype=object)[which]
+
+
+def equity_of(run: Run, out: Output) -> np.ndarray:
     """Equity by bar from vectorbt's books: its records, its cash flows, its marking.
 
     These are the compiled functions that `Portfolio.value` calls; through Portfolio's own layers they take ten times as
@@ -68,6 +83,12 @@ def _equity(
     cash and holdings carry a reserve that never trades, so that an order which leaves a rest does not lose the rest.
     (Without it a long-short run over 67,311 real bars that lost most of its cash was off by 7e-6.)
     """
+    _, filled, column, _, _ = out.fills[: out.counts[0]].T
+    amount, price, fee = out.fill_values[: out.counts[0]].T
+    if run.setup.terms.fee_in_bought:
+        # The same cash for fewer coins: a buy at a higher price without a fee.
+        rate = np.where(amount > 0.0, fee / (np.abs(amount) * price), 0.0)
+        amount, price, fee = amount - amount * rate, price / (1.0 - rate), np.where(amount > 0.0, 0.0, fee)
     marks = run.market.close.ffill().to_numpy(dtype=np.float64)
     shape, groups = marks.shape, np.array([marks.shape[1]])
     money = run.cash * _SMALLEST
@@ -92,4 +113,8 @@ def _equity(
     # Before its first bar a symbol has no mark, and is not held.
     value = nb.asset_value_grouped_nb(nb.asset_value_nb(np.nan_to_num(marks / price_unit), held), groups)
     worth = nb.value_nb(cash, value).reshape(-1)
-    return np.asarray(worth - _RESERVE / _SMALLEST) * money
+    equity: np.ndarray = (worth - _RESERVE / _SMALLEST) * money
+    for paid in (out.funding, out.borrow):
+        if len(paid):
+            equity -= np.cumsum(paid.sum(axis=1))
+    return equity

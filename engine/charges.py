@@ -1,0 +1,84 @@
+"""Funding rates brought onto a market's bars (execution rule 8)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from data.errors import ValidationError
+from data.market import Market
+from data.timeframe import parse_timeframe
+
+
+def funding_rates(
+    funding: pd.Series | pd.DataFrame | Mapping[str, pd.Series], market: Market
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rates by bar and symbol, each array of shape (T, N), 0 where none is due: at the bar's opening time, and after it.
+
+    A rate at a bar's opening time falls on what is held before the orders that fill there; one within a bar on what is
+    held after them. A rate at a time without a bar falls on the next bar, one after the last bar on none.
+
+    Args:
+        funding: rates by time (UTC), fractions of notional: a Series for every symbol, or by symbol. A symbol that is
+            left out has none.
+        market: the bars.
+
+    Raises:
+        ValidationError: times that are not UTC, rates that are no fractions, an unknown symbol, or none within the run.
+    """
+    index = market.index.as_unit("ns").asi8
+    length = parse_timeframe(market.timeframe).value
+    before, within = np.zeros((len(index), len(market.symbols))), np.zeros((len(index), len(market.symbols)))
+    for column, rates in _by_symbol(funding, market).items():
+        times = pd.DatetimeIndex(rates.index).as_unit("ns").asi8
+        rows = np.searchsorted(index, times, side="right") - 1
+        at = np.where(rows >= 0, index[rows], times - length)
+        opening = times == at
+        inside = ~opening & (times < at + length) & (rows >= 0)
+        due = np.where(opening | inside, rows, rows + 1)
+        known = (due < len(index)) & (rows >= 0)
+        if not known.any():
+            raise ValidationError(
+                f"costs: funding of {market.symbols[column]} runs from {rates.index[0]} to {rates.index[-1]}, the bars "
+                f"from {market.index[0]} to {market.index[-1]}: no rate falls on them"
+            )
+        values = rates.to_numpy(dtype=np.float64)
+        np.add.at(before[:, column], due[known & ~inside], values[known & ~inside])
+        np.add.at(within[:, column], due[known & inside], values[known & inside])
+    return before, within
+
+
+def _by_symbol(funding: pd.Series | pd.DataFrame | Mapping[str, pd.Series], market: Market) -> dict[int, pd.Series]:
+    if isinstance(funding, pd.Series):
+        checked = _checked(funding, "")
+        return dict.fromkeys(range(len(market.symbols)), checked)
+    if not isinstance(funding, pd.DataFrame | Mapping):
+        raise ValidationError(
+            f"costs: funding must be a Series by time, or a mapping or DataFrame by symbol, got {type(funding).__name__}"
+        )
+    unknown = [symbol for symbol in funding if symbol not in market.symbols]
+    if unknown:
+        raise ValidationError(f"costs: funding of {unknown}, the market holds {list(market.symbols)}")
+    return {market.symbols.index(symbol): _checked(funding[symbol], f" of {symbol}") for symbol in funding}
+
+
+def _checked(rates: pd.Series, of: str) -> pd.Series:
+    if not isinstance(rates, pd.Series):
+        raise ValidationError(f"costs: funding{of} must be a Series of rates by time, got {type(rates).__name__}")
+    rates = rates.dropna()
+    index = rates.index
+    if not isinstance(index, pd.DatetimeIndex) or str(index.tz) != "UTC":
+        raise ValidationError(
+            f"costs: funding{of} must be indexed by time in UTC; use tz_localize or tz_convert('UTC')"
+        )
+    if index.has_duplicates or not index.is_monotonic_increasing or not len(index):
+        raise ValidationError(f"costs: funding{of} must have times that rise, none of them twice, and hold a rate")
+    values = rates.to_numpy(dtype=np.float64)
+    if not (np.abs(values) < 1.0).all():
+        worst = int(np.argmax(~(np.abs(values) < 1.0)))
+        raise ValidationError(
+            f"costs: funding{of} at {index[worst]}: {values[worst]:g} is no rate; 0.0001 is one basis point"
+        )
+    return rates
