@@ -50,11 +50,6 @@ with compile_cached(*(module.__file__ for module in (rules, barriers, guard, ker
     _loss_fraction = njit(cache=True)(guard.loss_fraction)
 
     @njit(cache=True)
-    def _amount_step(col, amount, terms):  # type: ignore[no-untyped-def]
-        digits = terms.venues[col].amount_digits
-        return _significant_step(amount, digits) if digits > 0 else terms.venues[col].step
-
-    @njit(cache=True)
     def _tick(col, price, terms):  # type: ignore[no-untyped-def]
         digits = terms.venues[col].price_digits
         return _significant_step(price, digits) if digits > 0 else terms.venues[col].tick
@@ -62,7 +57,7 @@ with compile_cached(*(module.__file__ for module in (rules, barriers, guard, ker
     @njit(cache=True)
     def _closing(col, held, terms):  # type: ignore[no-untyped-def]
         """The order that closes a position."""
-        return -_round_to_step(held, _amount_step(col, held, terms), rules.SUM_NOISE)
+        return -_round_to_step(held, terms.venues[col].step, rules.SUM_NOISE)
 
     @njit(cache=True)
     def _has_position(col, held, terms):  # type: ignore[no-untyped-def]
@@ -121,7 +116,7 @@ with compile_cached(*(module.__file__ for module in (rules, barriers, guard, ker
         desk.money[_CASH] = _cash_after(desk.money[_CASH], amount, price, 0.0 if bought else paid)
         got = _received(amount, fee, terms.fee_in_bought)
         before = holdings[col].held
-        step = 0.0 if terms.fee_in_bought or terms.venues[col].amount_digits > 0 else terms.venues[col].step
+        step = 0.0 if terms.fee_in_bought else terms.venues[col].step
         after = _held_after(before, got, step)
         holdings[col].held = after
         if not _has_position(col, after, terms):
@@ -223,7 +218,7 @@ with compile_cached(*(module.__file__ for module in (rules, barriers, guard, ker
         if setup.limits.on and reason < reasons.STOP_LOSS:
             allowed, rule = _guarded(row, col, amount, price, fee, setup, state)
             if rule != guard.NO_RULE:
-                allowed = _round_to_step(allowed, _amount_step(col, allowed, terms), rules.SUM_NOISE)
+                allowed = _round_to_step(allowed, terms.venues[col].step, rules.SUM_NOISE)
                 if not _is_sendable(allowed, closing, close, smallest, terms.venues[col].min_amount):
                     _event(row, decided, col, BLOCKED, rule, amount, 0.0, out)
                     return
@@ -235,7 +230,7 @@ with compile_cached(*(module.__file__ for module in (rules, barriers, guard, ker
         cash_fee = 0.0 if terms.fee_in_bought and amount > 0.0 else fee
         payable = _payable_amount(amount, held, holdings[col].mark, price, cash_fee, terms.venues[col].leverage, free)
         if payable != amount:
-            payable = _round_to_step(payable, _amount_step(col, payable, terms), rules.SUM_NOISE)
+            payable = _round_to_step(payable, terms.venues[col].step, rules.SUM_NOISE)
             if not _is_sendable(payable, closing, close, smallest, terms.venues[col].min_amount):
                 _event(row, decided, col, BLOCKED, np.int64(guard.CASH), amount, 0.0, out)
                 return
@@ -463,11 +458,11 @@ with compile_cached(*(module.__file__ for module in (rules, barriers, guard, ker
             if amount == -held:
                 amount = closing
             else:
-                amount = _round_to_step(amount, _amount_step(col, amount, terms), rules.STEP_NOISE)
+                amount = _round_to_step(amount, terms.venues[col].step, rules.STEP_NOISE)
             largest = min(terms.venues[col].max_amount, terms.venues[col].max_notional / mark)
             if abs(amount) > largest:
                 amount = largest if amount > 0.0 else -largest
-                amount = _round_to_step(amount, _amount_step(col, amount, terms), rules.STEP_NOISE)
+                amount = _round_to_step(amount, terms.venues[col].step, rules.STEP_NOISE)
             pending[col].decided = row
             pending[col].close = mark
             pending[col].smallest = _smallest_order(terms.venues[col].min_notional, equity)

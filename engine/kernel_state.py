@@ -24,7 +24,6 @@ VENUE = np.dtype(
         ("max_notional", "f8"),
         ("leverage", "f8"),
         ("maintenance", "f8"),
-        ("amount_digits", "i8"),
         ("price_digits", "i8"),
     ]
 )

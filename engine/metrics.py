@@ -20,6 +20,7 @@ from data.errors import ValidationError
 
 if TYPE_CHECKING:
     from engine.result import Result
+    from engine.trade_kernel import Trips
 
 DAYS_PER_YEAR: Final = 365.0
 _NS_PER_DAY: Final = 86_400_000_000_000
@@ -184,16 +185,16 @@ def _loss(worst: float | np.floating[Any]) -> float:
     return math.nan if math.isnan(worst) else max(0.0, -float(worst))
 
 
-def exposure(positions: pd.DataFrame) -> float:
+def exposure(positions: pd.DataFrame | np.ndarray) -> float:
     """Share of the bars at whose close any symbol is held; NaN without a bar.
 
     Args:
         positions: time by symbol, amounts.
     """
-    return float((positions.to_numpy() != 0.0).any(axis=1).mean()) if len(positions) else math.nan
+    return float((np.asarray(positions) != 0.0).any(axis=1).mean()) if len(positions) else math.nan
 
 
-def turnover(orders: pd.DataFrame, equity: pd.Series, years: float) -> float:
+def turnover(amounts: np.ndarray, prices: np.ndarray, equity: pd.Series | np.ndarray, years: float) -> float:
     """Notional traded in a year over mean equity: buys and sells both count, so all in and all out once a year is 2.
 
     NaN where mean equity is not positive or no time has passed.
@@ -201,7 +202,7 @@ def turnover(orders: pd.DataFrame, equity: pd.Series, years: float) -> float:
     mean = float(np.mean(_values(equity))) if len(equity) else math.nan
     if not mean > 0.0 or not years > 0.0:
         return math.nan
-    return float(orders["amount"].to_numpy() @ orders["price"].to_numpy()) / mean / years
+    return float(amounts @ prices) / mean / years
 
 
 def daily_returns(source: Result | pd.Series) -> pd.Series:
@@ -219,6 +220,13 @@ def daily_returns(source: Result | pd.Series) -> pd.Series:
         ValidationError: no bar, an index that is not UTC, or an equity that is not finite.
     """
     equity, start = (source, None) if isinstance(source, pd.Series) else (source.equity, source.cash)
+    first, calendar = _daily_returns(equity, start)
+    stamps = pd.DatetimeIndex((first + np.arange(len(calendar))) * _NS_PER_DAY, name="day").tz_localize("UTC")
+    return pd.Series(calendar, index=stamps, name="returns")
+
+
+def _daily_returns(equity: pd.Series, start: float | None) -> tuple[int, np.ndarray]:
+    """The first day since 1970, and the return of each calendar day from it on."""
     index = equity.index
     if not isinstance(index, pd.DatetimeIndex) or str(index.tz) != "UTC":
         raise ValidationError(
@@ -239,8 +247,7 @@ def daily_returns(source: Result | pd.Series) -> pd.Series:
     changes = np.divide(closes[1:], before, out=np.ones(len(last)), where=before > 0.0) - 1.0
     calendar = np.zeros(int(days[-1] - days[0]) + 1)
     calendar[days - days[0]] = changes
-    stamps = pd.DatetimeIndex((days[0] + np.arange(len(calendar))) * _NS_PER_DAY, name="day").tz_localize("UTC")
-    return pd.Series(calendar, index=stamps, name="returns")
+    return int(days[0]), calendar
 
 
 def _day_ends(index: pd.DatetimeIndex) -> tuple[np.ndarray, np.ndarray]:
@@ -260,20 +267,58 @@ def summary(result: Result) -> pd.Series:
     Raises:
         ValidationError: the result has no bar.
     """
-    equity, cash = result.equity, result.cash
-    daily = daily_returns(result).to_numpy()
+    orders, charges = result.orders, result.charges
+    paid = charges["paid"].to_numpy(dtype=np.float64)
+    kinds = charges["kind"].to_numpy()
+    figures = run_figures(
+        result.equity,
+        result.cash,
+        result.positions.to_numpy(),
+        orders["amount"].to_numpy(dtype=np.float64),
+        orders["price"].to_numpy(dtype=np.float64),
+        orders["fee"].to_numpy(dtype=np.float64),
+        float(paid[kinds == "funding"].sum()),
+        float(paid[kinds == "borrow"].sum()),
+        result.trips,
+    )
+    return pd.Series(figures, name=result.name, dtype=object)
+
+
+def run_figures(
+    equity: pd.Series,
+    cash: float,
+    positions: np.ndarray,
+    amounts: np.ndarray,
+    prices: np.ndarray,
+    fees: np.ndarray,
+    funding: float,
+    borrow: float,
+    trips: Trips,
+) -> dict[str, Any]:
+    """The figures of `summary` from what a broker leaves, without the tables of a Result: a sweep has no time for them.
+
+    Args:
+        equity: by bar, UTC.
+        cash: initial.
+        positions: amounts held at each close (T, N).
+        amounts, prices, fees: of each order (K,), amounts without a sign.
+        funding, borrow: paid in all.
+        trips: round trips, from `engine.trade_kernel.pair`.
+    """
+    daily = _daily_returns(equity, cash)[1]
     years = len(daily) / DAYS_PER_YEAR
     growth = cagr(daily)
     deepest = max_drawdown(equity, cash)
     deepest_length, longest = drawdown_lengths(equity, cash)
-    figures: dict[str, Any] = {
+    final = float(equity.iloc[-1])
+    return {
         "start": equity.index[0],
         "end": equity.index[-1],
         "bars": len(equity),
         "days": len(daily),
         "initial_cash": cash,
-        "final_equity": float(equity.iloc[-1]),
-        "total_return": float(equity.iloc[-1]) / cash - 1.0,
+        "final_equity": final,
+        "total_return": final / cash - 1.0,
         "cagr": growth,
         "volatility": volatility(daily),
         "sharpe": sharpe(daily),
@@ -284,24 +329,24 @@ def summary(result: Result) -> pd.Series:
         "longest_drawdown": longest,
         "value_at_risk": value_at_risk(daily),
         "expected_shortfall": expected_shortfall(daily),
-        "exposure": exposure(result.positions),
-        "turnover": turnover(result.orders, equity, years),
-        "orders": len(result.orders),
-        "fees": float(result.orders["fee"].sum()),
-        **trade_figures(result.trades),
+        "exposure": exposure(positions),
+        "turnover": turnover(amounts, prices, equity, years),
+        "orders": len(amounts),
+        "fees": float(fees.sum()),
+        "funding": funding,
+        "borrow": borrow,
+        **trade_figures(trips),
     }
-    return pd.Series(figures, name=result.name, dtype=object)
 
 
-def trade_figures(trades: pd.DataFrame) -> dict[str, float | int]:
-    """Counts and averages of round trips, as `engine.trades.pair_trades` gives them; only closed ones are judged.
+def trade_figures(trips: Trips) -> dict[str, float | int]:
+    """Counts and averages of round trips, as `engine.trade_kernel.pair` gives them; only closed ones are judged.
 
     win_rate: share with a profit after fees. profit_factor: profits over losses, inf without a loss. average_trade:
     mean profit, quote currency; average_trade_return: its mean fraction of the entry's notional. NaN without a trade.
     """
-    open_now = trades["open"].to_numpy(dtype=bool)
-    profits = trades["pnl"].to_numpy(dtype=np.float64)[~open_now]
-    returns = trades["return"].to_numpy(dtype=np.float64)[~open_now]
+    open_now = trips.exit < 0
+    profits, returns = trips.pnl[~open_now], trips.returns[~open_now]
     count = len(profits)
     won, lost = float(profits[profits > 0.0].sum()), -float(profits[profits < 0.0].sum())
     without_loss = math.inf if won > 0.0 else math.nan

@@ -121,14 +121,9 @@ class Broker(bt.brokers.BackBroker):  # type: ignore[misc]
     def _is_open(self, column: int) -> bool:
         return rules.is_open(self.holdings[column].held, self._terms[column]["step"] if self._bought else 0.0)
 
-    def _amount_step(self, column: int, amount: float) -> float:
-        terms = self._terms[column]
-        digits = terms["amount_digits"]
-        return rules.significant_step(amount, digits) if digits else terms["step"]
-
     def _closing(self, column: int) -> float:
         held = self.holdings[column].held
-        return -rules.round_to_step(held, self._amount_step(column, held), rules.SUM_NOISE)
+        return -rules.round_to_step(held, self._terms[column]["step"], rules.SUM_NOISE)
 
     def _rounded_price(self, column: int, price: float, direction: int) -> float:
         digits = self._terms[column]["price_digits"]
@@ -254,7 +249,7 @@ class Broker(bt.brokers.BackBroker):  # type: ignore[misc]
 
     def _cut(self, column: int, waiting: Waiting, wanted: float, allowed: float, rule: int) -> float:
         """What a limit or cash leaves of an order, in whole steps; 0 where that is too little to send."""
-        left = rules.round_to_step(allowed, self._amount_step(column, allowed), rules.SUM_NOISE)
+        left = rules.round_to_step(allowed, self._terms[column]["step"], rules.SUM_NOISE)
         least = self._terms[column]["min_amount"]
         if not rules.is_sendable(left, self._closing(column), waiting.close, waiting.smallest, least):
             left = 0.0
@@ -413,7 +408,7 @@ class Broker(bt.brokers.BackBroker):  # type: ignore[misc]
         was_open, before = self._is_open(column), position.held
         cash_fee = 0.0 if self._bought and amount > 0.0 else paid
         self.money = rules.cash_after(self.money, amount, price, cash_fee)
-        step = 0.0 if self._bought or self._terms[column]["amount_digits"] else self._terms[column]["step"]
+        step = 0.0 if self._bought else self._terms[column]["step"]
         position.held = rules.held_after(before, got, step)
         enlarges = was_open and before * amount > 0.0
         if not self._is_open(column):
@@ -494,11 +489,11 @@ class Broker(bt.brokers.BackBroker):  # type: ignore[misc]
             if amount == -position.held:
                 amount = closing
             else:
-                amount = rules.round_to_step(amount, self._amount_step(column, amount), rules.STEP_NOISE)
+                amount = rules.round_to_step(amount, self._terms[column]["step"], rules.STEP_NOISE)
             largest = min(terms["max_amount"], terms["max_notional"] / mark)
             if abs(amount) > largest:
                 amount = largest if amount > 0.0 else -largest
-                amount = rules.round_to_step(amount, self._amount_step(column, amount), rules.STEP_NOISE)
+                amount = rules.round_to_step(amount, self._terms[column]["step"], rules.STEP_NOISE)
             smallest = rules.smallest_order(terms["min_notional"], equity)
             if rules.is_sendable(amount, closing, mark, smallest, terms["min_amount"]):
                 style = self._setup.style

@@ -20,7 +20,7 @@ _EXACT = Context(prec=700)
 
 
 def amount_text(venue: Venue, amount: float | Decimal) -> str:
-    """An amount (base currency, sign kept) rounded towards zero to the venue's step or digits; "0" for less than one.
+    """An amount (base currency, sign kept) rounded towards zero to the venue's step; "0" for less than one.
 
     A float within STEP_NOISE of a step from the next whole step is that step, as in `rules.round_to_step`; a Decimal
     is taken at its word.
@@ -30,7 +30,7 @@ def amount_text(venue: Venue, amount: float | Decimal) -> str:
     """
     value = _decimal("amount", amount)
     with localcontext(_EXACT):
-        below, _ = _around(abs(value), venue.amount_step, venue.amount_digits, isinstance(amount, Decimal))
+        below, _ = _around(abs(value), venue.amount_step, 0, isinstance(amount, Decimal))
         return _plain(below.copy_sign(value))
 
 

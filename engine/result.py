@@ -28,6 +28,8 @@ from engine.guard import RULES, VERDICTS
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
+    from engine.trade_kernel import Trips
+
 ORDER_COLUMNS: Final = ("decided_at", "filled_at", "symbol", "side", "amount", "price", "fee", "reason")
 EVENT_COLUMNS: Final = ("at", "decided_at", "symbol", "verdict", "rule", "wanted", "allowed")
 CHARGE_COLUMNS: Final = ("at", "symbol", "kind", "paid")
@@ -56,6 +58,7 @@ class Result:
             cut alone.
         charges: one row per bar and symbol that was charged: at, symbol, kind ("funding", "borrow"), paid (quote
             currency, negative where received).
+        high, low: time by symbol, the bars' ranges, for the excursions of trades; None where they are not known.
         meta: what is needed to tell this run from another: parameters, costs, venue, data fingerprint, versions.
     """
 
@@ -70,6 +73,8 @@ class Result:
     meta: Mapping[str, Any] = field(default_factory=dict)
     risk_events: pd.DataFrame = field(default_factory=lambda: _no_rows(EVENT_COLUMNS))
     charges: pd.DataFrame = field(default_factory=lambda: _no_rows(CHARGE_COLUMNS))
+    high: pd.DataFrame | None = None
+    low: pd.DataFrame | None = None
 
     @cached_property
     def returns(self) -> pd.Series:
@@ -84,11 +89,59 @@ class Result:
         return self.positions.mul(self.prices.ffill().fillna(0.0)).div(self.equity, axis=0)
 
     @cached_property
-    def trades(self) -> pd.DataFrame:
-        """Round trips, entries and exits paired by average cost; see `engine.trades.pair_trades`."""
-        from engine.trades import pair_trades
+    def trips(self) -> Trips:
+        """Round trips as arrays; `trades` is the table of them."""
+        from engine.trades import trips_of
 
-        return pair_trades(self.orders, self.prices)
+        return trips_of(self.orders, self.prices, self.high, self.low, self.charges, self._flat, self._fee_in_bought)
+
+    @cached_property
+    def trades(self) -> pd.DataFrame:
+        """Round trips, entries and exits paired by average cost; see `engine.trades.trade_table` for the columns."""
+        from engine.trades import trade_table
+
+        return trade_table(self.trips, self.orders, pd.DatetimeIndex(self.prices.index))
+
+    @property
+    def _fee_in_bought(self) -> bool:
+        costs = self.meta.get("costs")
+        return isinstance(costs, Mapping) and costs.get("fee_in") == "bought"
+
+    @property
+    def _flat(self) -> np.ndarray | None:
+        """By symbol, the amount below which nothing is held: what fees in coins leave, less than a step."""
+        if not self._fee_in_bought:
+            return None
+        return np.array([self.meta["venue"][symbol]["amount_step"] for symbol in self.prices.columns], dtype=np.float64)
+
+    def statement(self) -> pd.Series:
+        """Where the money went, quote currency: the initial cash and what was won and paid give the final equity.
+
+        initial_cash, realised and unrealised (of prices alone, against average cost), fees, funding, borrow (paid, so
+        they are taken off), final_equity (the broker's own), and unexplained: what the sum lacks to it, a rounding
+        error.
+        """
+        from engine.trades import price_gains
+
+        realised, unrealised = price_gains(self.trips, self.prices)
+        fees = float(self.orders["fee"].sum())
+        paid = self.charges.groupby("kind")["paid"].sum()
+        funding, borrow = float(paid.get("funding", 0.0)), float(paid.get("borrow", 0.0))
+        final = float(self.equity.iloc[-1]) if len(self.equity) else self.cash
+        explained = self.cash + realised + unrealised - fees - funding - borrow
+        return pd.Series(
+            {
+                "initial_cash": self.cash,
+                "realised": realised,
+                "unrealised": unrealised,
+                "fees": fees,
+                "funding": funding,
+                "borrow": borrow,
+                "final_equity": final,
+                "unexplained": final - explained,
+            },
+            name=self.name,
+        )
 
     def stats(self) -> pd.Series:
         """Return, risk, cost and trade figures; see `engine.metrics.summary` for each one's formula."""
@@ -115,8 +168,10 @@ class Result:
         import pyarrow.parquet as pq
 
         columns: dict[str, Any] = {"time": self.equity.index, "equity": self.equity.to_numpy()}
-        for kind, table in (("position", self.positions), ("price", self.prices)):
-            columns |= {f"{kind}:{symbol}": table[symbol].to_numpy() for symbol in table.columns}
+        panels = {"position": self.positions, "price": self.prices, "high": self.high, "low": self.low}
+        for kind, table in panels.items():
+            if table is not None:
+                columns |= {f"{kind}:{symbol}": table[symbol].to_numpy() for symbol in table.columns}
         tables = {b"ladder." + name.encode(): _packed(getattr(self, name)) for name in _TABLES}
         head = {
             "format": _FORMAT,
@@ -169,6 +224,8 @@ class Result:
             equity=pd.Series(table["equity"].to_numpy(), index=index, name="equity"),
             positions=panel("position"),
             prices=panel("price"),
+            high=panel("high") if "high:" + str(head["symbols"][0]) in table.column_names else None,
+            low=panel("low") if "low:" + str(head["symbols"][0]) in table.column_names else None,
             meta=head["meta"],
             **{name: pd.read_parquet(io.BytesIO(metadata[b"ladder." + name.encode()])) for name in _TABLES},
         )

@@ -76,6 +76,8 @@ class Run:
             orders=order_table(index, symbols, **fills),
             positions=pd.DataFrame(positions, index=index, columns=pd.Index(symbols, name="symbol")),
             prices=self.market.close,
+            high=self.market.high,
+            low=self.market.low,
             meta=self._meta(broker),
             risk_events=event_table(index, symbols, **events),
             charges=charge_table(index, symbols, {"funding": funding, "borrow": borrow}),

@@ -34,7 +34,6 @@ class Venue:
         maintenance_margin: fraction of gross notional at or below which equity is liquidated. Where `shorts` is set an
             account is always liquidated once nothing is left of it.
         price_digits: significant digits of a limit or stop price, where the exchange counts so; 0 for no such rule.
-        amount_digits: the same for amounts.
         fees: (maker, taker), used where `Costs(fee="venue")`; None where they are not known.
     """
 
@@ -48,7 +47,6 @@ class Venue:
     max_notional: float = math.inf
     maintenance_margin: float = 0.0
     price_digits: int = 0
-    amount_digits: int = 0
     fees: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
@@ -60,12 +58,16 @@ class Venue:
             value = getattr(self, name)
             if value != math.inf and not (is_number(value) and value > 0 and value >= least):
                 raise ValidationError(f"Venue: {name} {value!r} must be positive and not below the smallest order")
-        for name in ("price_digits", "amount_digits"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 15:
-                raise ValidationError(
-                    f"Venue: {name} {value!r} must be a whole number of 1 to 15 digits, or 0 for none"
-                )
+        digits = self.price_digits
+        if isinstance(digits, bool) or not isinstance(digits, int) or not 0 <= digits <= 15:
+            raise ValidationError(f"Venue: price_digits {digits!r} must be a whole number of 1 to 15, or 0 for none")
+        self._check_margin()
+        if self.fees is not None:
+            if not isinstance(self.fees, tuple) or len(self.fees) != 2:
+                raise ValidationError(f"Venue: fees {self.fees!r} must be a pair (maker, taker), or None")
+            check_fees("Venue", *self.fees)
+
+    def _check_margin(self) -> None:
         if not isinstance(self.shorts, bool):
             raise ValidationError(f"Venue: shorts {self.shorts!r} must be True or False")
         if not is_number(self.leverage) or self.leverage < 1:
@@ -82,10 +84,6 @@ class Venue:
             raise ValidationError(
                 f"Venue: maintenance_margin {margin!r} on spot, which is never liquidated; leave it 0"
             )
-        if self.fees is not None:
-            if not isinstance(self.fees, tuple) or len(self.fees) != 2:
-                raise ValidationError(f"Venue: fees {self.fees!r} must be a pair (maker, taker), or None")
-            check_fees("Venue", *self.fees)
 
     @classmethod
     def from_ccxt(
@@ -100,8 +98,9 @@ class Venue:
 
         Spot never goes short; a linear perpetual or future may. ccxt's limits of the price itself, and those of market
         orders alone (`limits.market`, on some exchanges), are left out. So is what only an exchange's own methods know;
-        `dataclasses.replace` says it: bitfinex and bithumb count amounts in decimal places (amount_digits=0,
-        amount_step=1e-8, 1e-4), hyperliquid's tick is that of its price just then (price_digits=5 and its decimals).
+        `dataclasses.replace` says it: hyperliquid's tick is that of its price just then (price_digits=5 and its
+        decimals). Where prices count significant digits, amounts count decimal places: so have it bitfinex and bithumb,
+        the only exchanges of ccxt 4.5 in that mode.
 
         Args:
             market: ccxt's unified structure, `exchange.market(symbol)`; numbers may be text.
@@ -173,11 +172,10 @@ def _precision(market: Mapping[str, Any], size: Decimal, mode: int | None) -> di
     elif mode not in (DECIMAL_PLACES, SIGNIFICANT_DIGITS, TICK_SIZE):
         raise ValidationError(f"precision_mode {mode!r} must be exchange.precisionMode: 2, 3 or 4")
     if mode == SIGNIFICANT_DIGITS:
-        if amount and size != 1:
-            raise ValidationError(f"significant digits of contracts of {size} are no rule for amounts of base currency")
-        return {"amount_digits": _count("amount", amount), "price_digits": _count("price", price)}
-    amount_step, price_tick = _step("amount", amount, mode) * size, _step("price", price, mode)
-    return {"amount_step": float(amount_step), "price_tick": float(price_tick)}
+        amount_step = float(_step("amount", amount, DECIMAL_PLACES) * size)
+        return {"amount_step": amount_step, "price_digits": _count("price", price)}
+    amount_step = float(_step("amount", amount, mode) * size)
+    return {"amount_step": amount_step, "price_tick": float(_step("price", price, mode))}
 
 
 def _refuse_counts(market: Mapping[str, Any], amount: Decimal | None, price: Decimal | None) -> None:

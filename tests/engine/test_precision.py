@@ -68,29 +68,6 @@ def test_amount_is_rounded_towards_zero_to_whole_steps(amount: float, step: floa
 
 
 @pytest.mark.parametrize(
-    ("amount", "count", "text"),
-    [
-        (12345.678, 5, "12345"),
-        (123456.0, 5, "123450"),
-        (-0.000123456, 5, "-0.00012345"),
-        (9.99999, 5, "9.9999"),
-        (0.1 + 0.2, 5, "0.3"),
-        (9.999999999999998, 5, "10"),
-        (1.5e-18, 1, "0.000000000000000001"),
-        (9.87e17, 2, "980000000000000000"),
-        (0.0, 5, "0"),
-    ],
-)
-def test_amount_is_rounded_towards_zero_to_significant_digits(amount: float, count: int, text: str) -> None:
-    assert amount_text(Venue(amount_digits=count), amount) == text
-
-
-@pytest.mark.parametrize(("amount", "text"), [(12.3456, "12.34"), (1234567.89, "1234500")])
-def test_coarser_of_step_and_digits_counts(amount: float, text: str) -> None:
-    assert amount_text(Venue(amount_step=0.01, amount_digits=5), amount) == text
-
-
-@pytest.mark.parametrize(
     ("amount", "text"),
     [
         (0.1, "0.1"),
@@ -136,15 +113,6 @@ def test_float_amount_exceeds_the_exact_one_by_a_step_only_within_noise(size: fl
 def test_sum_of_whole_steps_is_a_whole_number_of_steps(one: int, other: int, step: float) -> None:
     text = amount_text(Venue(amount_step=step), one * step + other * step)
     assert Decimal(text) == multiple(one + other, step)
-
-
-@given(sizes, digits)
-def test_amount_in_digits_has_no_more_of_them_and_loses_less_than_one(size: float, count: int) -> None:
-    text = amount_text(Venue(amount_digits=count), decimal_of(size))
-    assert PLAIN.fullmatch(text)
-    assert len(text.replace(".", "").strip("0")) <= count
-    wanted = decimal_of(size)
-    assert 0 <= wanted - Decimal(text) < Decimal(1).scaleb(wanted.adjusted() + 1 - count)
 
 
 @given(sizes, steps)

@@ -136,8 +136,8 @@ PERPETUAL = "ETH/USDC:USDC"  # hyperliquid's
         (
             BITFINEX.market("BTC/USD"),
             {"precision_mode": BITFINEX.precisionMode},
-            (0.0, 0.0, 0.00004, 2000.0, 0.0, inf),
-            {"amount_digits": 8, "price_digits": 5, "fees": (0.001, 0.002)},
+            (1e-8, 0.0, 0.00004, 2000.0, 0.0, inf),
+            {"price_digits": 5, "fees": (0.001, 0.002)},
         ),
         (
             DECIMAL_PLACES.market("A/B"),
@@ -264,12 +264,10 @@ def test_tick_size_is_not_taken_for_a_count_of_digits(mode: int) -> None:
         Venue.from_ccxt(SPOT, precision_mode=mode)
 
 
-def test_significant_digits_of_contracts_are_refused() -> None:
-    market = PERP | {"precision": {"amount": 5, "price": 5}}
-    with pytest.raises(ValidationError, match=r"significant digits of contracts of 0\.001"):
-        Venue.from_ccxt(market, precision_mode=ccxt.SIGNIFICANT_DIGITS)
-    venue = Venue.from_ccxt(market | {"contractSize": 1}, precision_mode=ccxt.SIGNIFICANT_DIGITS)
-    assert (venue.amount_digits, venue.price_digits, venue.amount_step, venue.price_tick) == (5, 5, 0.0, 0.0)
+def test_amounts_beside_prices_of_significant_digits_count_decimal_places() -> None:
+    market = PERP | {"precision": {"amount": 2, "price": 5}}  # contracts of 0.001
+    venue = Venue.from_ccxt(market, precision_mode=ccxt.SIGNIFICANT_DIGITS)
+    assert (venue.price_digits, venue.amount_step, venue.price_tick) == (5, 1e-5, 0.0)
 
 
 def test_precision_modes_have_the_numbers_of_ccxt() -> None:
@@ -333,17 +331,13 @@ def test_where_bitfinex_in_ccxt_differs() -> None:
         "0.00000123",
     )
     assert price_text(replace(venue, price_tick=1e-8), 1.23456e-6) == "0.00000123"
-    # Its amounts are decimal places whatever its precision mode says: a step says so.
-    assert amount_text(venue, 1234.56789012) == "1234.5678"
-    assert BITFINEX.amount_to_precision("BTC/USD", 1234.56789012) == "1234.56789012"
 
 
 @given(amounts)
 @example(1.23456789)
-def test_bitfinex_amount_is_ccxts_once_its_step_is_said(amount: float) -> None:
+def test_bitfinex_amount_is_ccxts(amount: float) -> None:
     venue = Venue.from_ccxt(BITFINEX.market("BTC/USD"), precision_mode=BITFINEX.precisionMode)
-    said = replace(venue, amount_digits=0, amount_step=1e-8)
-    assert amount_text(said, exact(amount)) == ccxt_amount(BITFINEX, "BTC/USD", amount)
+    assert amount_text(venue, exact(amount)) == ccxt_amount(BITFINEX, "BTC/USD", amount)
 
 
 @given(amounts)

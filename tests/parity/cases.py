@@ -103,14 +103,12 @@ def exits(draw: st.DrawFn) -> Exits | None:
 
 @st.composite
 def venues(draw: st.DrawFn, shorts: bool) -> Venue:
-    digits = draw(st.sampled_from([0, 0, 0, 3]))
     leverage = draw(st.sampled_from([1.0, 1.0, 3.0, 10.0])) if shorts else 1.0
     return Venue(
         shorts=shorts,
         leverage=leverage,
         maintenance_margin=draw(st.sampled_from([0.0, 0.01, 0.09])) if shorts else 0.0,
-        amount_step=0.0 if digits else draw(st.sampled_from([0.0, 0.001, 0.1, 1.0, 0.003, 25.0, 1e-8])),
-        amount_digits=digits,
+        amount_step=draw(st.sampled_from([0.0, 0.001, 0.1, 1.0, 0.003, 25.0, 1e-8])),
         price_tick=draw(st.sampled_from([0.0, 0.0, 0.01, 1e-8])),
         price_digits=draw(st.sampled_from([0, 0, 5])),
         min_notional=draw(st.sampled_from([0.0, 10.0, 123.4])),
