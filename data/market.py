@@ -31,12 +31,13 @@ class Market:
     never a filled value. `on_grid()` gives the same market with the times at which no symbol has a bar as well.
     """
 
-    __slots__ = ("_fields", "_index", "_symbols", "_timeframe")
+    __slots__ = ("_digest", "_fields", "_index", "_symbols", "_timeframe")
 
     def __init__(self, fields: Mapping[str, pd.DataFrame], timeframe: str) -> None:
         """Use `Market.from_frames`, which validates; this takes fields that are already aligned."""
         self._fields: dict[str, pd.DataFrame] = dict(fields)
         self._timeframe = timeframe
+        self._digest: str | None = None
         close = self._fields["close"]
         self._index = pd.DatetimeIndex(close.index)
         self._symbols = tuple(str(symbol) for symbol in close.columns)
@@ -245,11 +246,15 @@ class Market:
 
     def fingerprint(self) -> str:
         """SHA-256 over symbols, timeframe, times and every field: the identity of the data a result came from."""
+        if self._digest is not None:
+            return self._digest
         digest = hashlib.sha256(repr((self._symbols, self._timeframe, sorted(self._fields))).encode())
         digest.update(self._index.as_unit("ns").asi8.tobytes())
         for name in sorted(self._fields):
             hashed = pd.util.hash_pandas_object(self._fields[name], index=False)
             digest.update(hashed.to_numpy().tobytes())
+        # Nothing of a market changes: a sweep's thousand runs hash it once.
+        object.__setattr__(self, "_digest", digest.hexdigest())
         return digest.hexdigest()
 
 

@@ -21,7 +21,7 @@ def barrier_price(average: float, side: float, fraction: float, scale: float) ->
 
 
 def trailing_price(average: float, side: float, best: float, activation: float, delta: float, scale: float) -> float:
-    """Level of the trailing stop: `delta` of the average entry behind the best price, once that has gained `activation`.
+    """Level of the trailing stop: `delta` of the average entry behind the best price once that gained `activation`.
 
     NaN before, and where there is no trailing stop.
     """

@@ -15,7 +15,7 @@ from data.timeframe import parse_timeframe
 def funding_rates(
     funding: pd.Series | pd.DataFrame | Mapping[str, pd.Series], market: Market
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Rates by bar and symbol, each array of shape (T, N), 0 where none is due: at the bar's opening time, and after it.
+    """Rates by bar and symbol, each array (T, N), 0 where none is due: at the bar's opening time, and after it.
 
     A rate at a bar's opening time falls on what is held before the orders that fill there; one within a bar on what is
     held after them. A rate at a time without a bar falls on the next bar, one after the last bar on none.
@@ -56,12 +56,14 @@ def _by_symbol(funding: pd.Series | pd.DataFrame | Mapping[str, pd.Series], mark
         return dict.fromkeys(range(len(market.symbols)), checked)
     if not isinstance(funding, pd.DataFrame | Mapping):
         raise ValidationError(
-            f"costs: funding must be a Series by time, or a mapping or DataFrame by symbol, got {type(funding).__name__}"
+            "costs: funding must be a Series by time, or a mapping or DataFrame by symbol, got "
+            f"{type(funding).__name__}"
         )
-    unknown = [symbol for symbol in funding if symbol not in market.symbols]
+    table = {str(symbol): funding[symbol] for symbol in funding}  # type: ignore[index]
+    unknown = [symbol for symbol in table if symbol not in market.symbols]
     if unknown:
         raise ValidationError(f"costs: funding of {unknown}, the market holds {list(market.symbols)}")
-    return {market.symbols.index(symbol): _checked(funding[symbol], f" of {symbol}") for symbol in funding}
+    return {market.symbols.index(symbol): _checked(rates, f" of {symbol}") for symbol, rates in table.items()}
 
 
 def _checked(rates: pd.Series, of: str) -> pd.Series:

@@ -31,6 +31,7 @@ def package_versions(*packages: str) -> dict[str, str]:
     return {name: _version(name) for name in packages} | {"python": platform.python_version()}
 
 
+@cache
 def _version(package: str) -> str:
     try:
         return version(package)

@@ -30,14 +30,14 @@ def cache_folder(*sources: str) -> Path:
 
 
 @contextmanager
-def compile_cached(*sources: str) -> Iterator[None]:
+def compile_cached(*sources: str | None) -> Iterator[None]:
     """Functions jitted with `cache=True` in this block keep their machine code in `cache_folder(*sources)`.
 
     Where that folder cannot be written, numba's own choice of place stands.
     """
     config: Any = numba.config
     before = config.CACHE_DIR
-    folder = cache_folder(*sources)
+    folder = cache_folder(*(source for source in sources if source is not None))
     try:
         folder.mkdir(parents=True, exist_ok=True)
         config.CACHE_DIR = str(folder)

@@ -301,8 +301,11 @@ def run_figures(
         equity: by bar, UTC.
         cash: initial.
         positions: amounts held at each close (T, N).
-        amounts, prices, fees: of each order (K,), amounts without a sign.
-        funding, borrow: paid in all.
+        amounts: of each order (K,), without a sign.
+        prices: of each order.
+        fees: of each order, quote currency.
+        funding: paid in all.
+        borrow: paid in all.
         trips: round trips, from `engine.trade_kernel.pair`.
     """
     daily = _daily_returns(equity, cash)[1]

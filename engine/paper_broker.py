@@ -336,7 +336,8 @@ class Broker(bt.brokers.BackBroker):  # type: ignore[misc]
 
     def _slip(self, price: float, rests: bool) -> float:
         """Slippage by our rule, for backtrader's triggers; an order that rested has none."""
-        assert self._intent is not None
+        if self._intent is None:
+            raise AssertionError("backtrader executes what nobody intended")
         return price if rests else self._slipped(self._intent.column, price, self._intent.amount)
 
     def _liquidate(self, present: list[int]) -> None:
@@ -381,8 +382,8 @@ class Broker(bt.brokers.BackBroker):  # type: ignore[misc]
         was decided before, so it is lent what it lacks for the moment of the booking. A fee taken in the coins bought
         is booked as fewer coins at a higher price.
         """
-        assert self._intent is not None
-        assert price is not None
+        if self._intent is None or price is None:
+            raise AssertionError("backtrader executes what nobody intended")
         intent, self._intent = self._intent, None
         amount, rate = intent.amount, intent.rate
         paid = rules.fee_paid(amount, price, rate)
@@ -489,11 +490,10 @@ class Broker(bt.brokers.BackBroker):  # type: ignore[misc]
             if amount == -position.held:
                 amount = closing
             else:
-                amount = rules.round_to_step(amount, self._terms[column]["step"], rules.STEP_NOISE)
+                amount = rules.round_to_step(amount, terms["step"], rules.STEP_NOISE)
             largest = min(terms["max_amount"], terms["max_notional"] / mark)
             if abs(amount) > largest:
-                amount = largest if amount > 0.0 else -largest
-                amount = rules.round_to_step(amount, self._terms[column]["step"], rules.STEP_NOISE)
+                amount = rules.round_to_step(largest if amount > 0.0 else -largest, terms["step"], rules.STEP_NOISE)
             smallest = rules.smallest_order(terms["min_notional"], equity)
             if rules.is_sendable(amount, closing, mark, smallest, terms["min_amount"]):
                 style = self._setup.style

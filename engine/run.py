@@ -213,8 +213,8 @@ def _checked_scale(strategy: Strategy, market: Market, targets: np.ndarray) -> n
     if wrong.any():
         row, column = np.argwhere(wrong)[0]
         raise ValidationError(
-            f"{name}: {market.symbols[column]} bar {market.index[row]}: scale {values[row, column]:g} must be a positive "
-            "multiple of the barriers' distances, or NaN for 1"
+            f"{name}: {market.symbols[column]} bar {market.index[row]}: scale {values[row, column]:g} must be a "
+            "positive multiple of the barriers' distances, or NaN for 1"
         )
     return np.ascontiguousarray(np.where(np.isnan(values), 1.0, values))
 

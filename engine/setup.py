@@ -83,8 +83,17 @@ def _terms(market: Market, costs: Costs, venues: tuple[Venue, ...]) -> Terms:
 
 
 def _venue_records(venues: tuple[Venue, ...], fees: np.ndarray) -> np.ndarray:
-    names = ("amount_step", "price_tick", "min_notional", "min_amount", "max_amount", "max_notional", "leverage")
-    names += ("maintenance_margin", "price_digits")
+    names = (
+        "amount_step",
+        "price_tick",
+        "min_notional",
+        "min_amount",
+        "max_amount",
+        "max_notional",
+        "leverage",
+        "maintenance_margin",
+        "price_digits",
+    )
     rows = [(*fee, *(getattr(venue, name) for name in names)) for fee, venue in zip(fees, venues, strict=True)]
     return np.array(rows, dtype=VENUE)
 

@@ -58,7 +58,7 @@ class Strategy(ABC):
             (`engine.causality.check_causality` tries it).
         """
 
-    def scale(self, market: Market) -> pd.DataFrame | None:
+    def scale(self, market: Market) -> pd.DataFrame | None:  # noqa: ARG002  (for those that override it)
         """Multiples of the distances of `exits`, by decision: None for none, the default.
 
         A table of the market's shape, positive numbers, as causal as `targets`; NaN stands for 1. What the row of a

@@ -71,8 +71,11 @@ with compile_cached(__file__):
         Args:
             fills: `Fills`.
             flat: (N,), a holding below which a symbol counts as not held; 0 for rounding noise alone.
-            high, low, close: (T, N).
-            funding, borrow: paid by bar and symbol (T, N), or (0, 0).
+            high: (T, N).
+            low: (T, N).
+            close: (T, N).
+            funding: paid by bar and symbol (T, N), or (0, 0).
+            borrow: the same.
         """
         count, columns, length = len(fills.row), close.shape[1], close.shape[0]
         # A fill ends one trip and begins one at most; what is open at the end comes on top.

@@ -81,14 +81,14 @@ def trips_of(
         size = np.where(buys, size - fee / price, size)
     fills = Fills(
         row=index.searchsorted(pd.DatetimeIndex(orders["filled_at"])).astype(np.int64),
-        column=symbols.get_indexer(orders["symbol"]).astype(np.int64),
+        column=symbols.get_indexer(pd.Index(orders["symbol"])).astype(np.int64),
         amount=np.where(buys, size, -size),
         price=price.copy(),
         fee=fee.copy(),
         within=orders["reason"].str.match(r"target, limit(?! expired)").to_numpy(dtype=bool),
     )
     close = _array(prices)
-    return pair(
+    trips: Trips = pair(
         fills,
         np.zeros(len(symbols)) if flat is None else np.asarray(flat, dtype=np.float64),
         close if high is None else _array(high),
@@ -97,6 +97,7 @@ def trips_of(
         _paid(charges, "funding", index, symbols),
         _paid(charges, "borrow", index, symbols),
     )
+    return trips
 
 
 def _array(table: pd.DataFrame) -> np.ndarray:
@@ -107,7 +108,7 @@ def _paid(charges: pd.DataFrame | None, kind: str, index: pd.DatetimeIndex, symb
     if charges is None or not len(chosen := charges[charges["kind"] == kind]):
         return np.empty((0, 0))
     paid = np.zeros((len(index), len(symbols)))
-    place = index.searchsorted(pd.DatetimeIndex(chosen["at"])), symbols.get_indexer(chosen["symbol"])
+    place = index.searchsorted(pd.DatetimeIndex(chosen["at"])), symbols.get_indexer(pd.Index(chosen["symbol"]))
     np.add.at(paid, place, chosen["paid"].to_numpy(dtype=np.float64))
     return paid
 
@@ -143,7 +144,7 @@ def trade_table(trips: Trips, orders: pd.DataFrame, index: pd.DatetimeIndex) -> 
     entries = filled[trips.entry]
     exits = filled[trips.exit] if len(filled) else filled
     until = np.where(open_now, len(index) - 1, index.searchsorted(exits))
-    symbol, reason = pd.array(orders["symbol"], dtype="str"), pd.array(orders["reason"], dtype="str")
+    symbol, reason = orders["symbol"].array, orders["reason"].array
     why_not = reason.take(trips.exit)
     why_not[open_now] = ""
     return pd.DataFrame(

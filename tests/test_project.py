@@ -21,7 +21,7 @@ PUBLIC = {
     "reports.hummingbot": ("ControllerBaseline",),
     "research.strategies": ("SmaCross",),
 }
-GPL_FILES = {"engine/event_driven.py"}
+GPL_FILES = {"engine/event_driven.py", "engine/paper_broker.py"}
 
 
 def modules_after(code: str) -> set[str]:

@@ -1,0 +1,305 @@
+"""Orders in the compiled pass: how one is judged, cut, filled and booked, and what a bar does to those that wait."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from engine import guard, kernel_rules, reasons, rules
+from engine.compiled import compile_cached
+from engine.guard import NS_PER_MINUTE
+from engine.kernel_rules import (
+    ALLOWED,
+    BLOCKED,
+    CASH,
+    CUT,
+    LIMIT,
+    MARKET,
+    NO,
+    NONE,
+    YES,
+    average_entry,
+    barrier_price,
+    cash_after,
+    closing_order,
+    event,
+    execution_phase,
+    fee_paid,
+    free_margin,
+    has_position,
+    held_after,
+    is_outside_collar,
+    is_sendable,
+    is_tighter,
+    largest_opening,
+    liquidation_share,
+    payable_amount,
+    profit_reference,
+    received,
+    reducing_part,
+    round_price,
+    round_to_step,
+    set_kind,
+    slipped,
+    stop_reference,
+    tick,
+    trailing_price,
+)
+
+with compile_cached(*kernel_rules.SOURCES, kernel_rules.__file__, reasons.__file__, __file__):
+
+    @njit(cache=True)
+    def set_barriers(col, holdings, setup):  # type: ignore[no-untyped-def]
+        """Levels of a position from its average entry, its best price and its decision's scale."""
+        exits = setup.barriers
+        average, scale = holdings[col].average, holdings[col].scale
+        side = 1.0 if holdings[col].held > 0.0 else -1.0
+        stop = barrier_price(average, side, -exits.stop, scale)
+        stop = round_price(stop, tick(col, stop, setup.terms), 0)
+        trailing = trailing_price(average, side, holdings[col].best, exits.activation, exits.delta, scale)
+        trailing = round_price(trailing, tick(col, trailing, setup.terms), 0)
+        tighter = is_tighter(trailing, stop, side)
+        holdings[col].trailing = 1 if tighter else 0
+        holdings[col].stop = trailing if tighter else stop
+        profit = barrier_price(average, side, exits.profit, scale)
+        holdings[col].profit = round_price(profit, tick(col, profit, setup.terms), 0)
+
+    @njit(cache=True)
+    def execute(row, col, amount, price, fee, reason, cut, decided, scale, within, setup, state, out):  # type: ignore[no-untyped-def]
+        """A fill: books, position, barriers, record."""
+        terms = setup.terms
+        holdings, _, desk = state
+        paid = fee_paid(amount, price, fee)
+        bought = terms.fee_in_bought and amount > 0.0
+        desk.money[CASH] = cash_after(desk.money[CASH], amount, price, 0.0 if bought else paid)
+        got = received(amount, fee, terms.fee_in_bought)
+        before = holdings[col].held
+        step = 0.0 if terms.fee_in_bought else terms.venues[col].step
+        after = held_after(before, got, step)
+        holdings[col].held = after
+        if not has_position(col, after, terms):
+            holdings[col].stop = np.nan
+            holdings[col].profit = np.nan
+        elif not has_position(col, before, terms) or before * after < 0.0:
+            holdings[col].average = price
+            holdings[col].best = price
+            holdings[col].opened = setup.bars.times[row]
+            holdings[col].decided = decided
+            holdings[col].scale = scale
+            holdings[col].within = within
+            set_barriers(col, holdings, setup)
+        elif before * amount > 0.0:
+            holdings[col].average = average_entry(before, holdings[col].average, got, price)
+            holdings[col].decided = decided
+            holdings[col].scale = scale
+            if within == 1:
+                holdings[col].within = 1
+            set_barriers(col, holdings, setup)
+        desk.traded[setup.bars.days[row] % 31] += abs(amount) * price
+        desk.sent[desk.sent_at[0]] = setup.bars.times[row]
+        desk.sent_at[0] = (desk.sent_at[0] + 1) % len(desk.sent)
+        at = out.counts[0]
+        out.counts[0] += 1
+        out.fills[at, 0] = decided
+        out.fills[at, 1] = row
+        out.fills[at, 2] = col
+        out.fills[at, 3] = reason
+        out.fills[at, 4] = cut
+        out.fill_values[at, 0] = amount
+        out.fill_values[at, 1] = price
+        out.fill_values[at, 2] = paid
+
+    @njit(cache=True)
+    def blocking_rule(row, col, price, setup, state):  # type: ignore[no-untyped-def]
+        limits, bars = setup.limits, setup.bars
+        holdings, pending, desk = state
+        now = bars.times[row]
+        if desk.halted[0] != guard.NO_RULE:
+            return desk.halted[0]
+        if limits.data_age > 0 and now - (bars.times[pending[col].decided] + bars.length) > limits.data_age:
+            return guard.AGE
+        if limits.collar < np.inf and is_outside_collar(price, holdings[col].last_close, limits.collar):
+            return guard.COLLAR
+        if limits.orders_per_minute > 0 and now - desk.sent[desk.sent_at[0]] < NS_PER_MINUTE:
+            return guard.RATE
+        return guard.NO_RULE
+
+    @njit(cache=True)
+    def guarded(row, col, amount, price, fee, setup, state):  # type: ignore[no-untyped-def]
+        """What the risk limits leave of an order, and the rule that took the rest."""
+        holdings, _, desk = state
+        held, mark, limits = holdings[col].held, holdings[col].mark, setup.limits
+        reducing = reducing_part(amount, held)
+        opening = abs(amount) - reducing
+        if opening == 0.0:
+            return amount, guard.NO_RULE
+        side = 1.0 if amount > 0.0 else -1.0
+        rule = blocking_rule(row, col, price, setup, state)
+        if rule != guard.NO_RULE:
+            return side * reducing, rule
+        equity, gross, net = desk.money[CASH], 0.0, 0.0
+        for other in range(len(holdings)):
+            if holdings[other].held != 0.0:
+                worth = holdings[other].held * holdings[other].mark
+                equity += worth
+                gross += abs(worth)
+                net += worth
+        unit_cost = fee * price + side * (price - mark)
+        equity -= reducing * unit_cost
+        before = (abs(held) - reducing) * mark
+        others = gross - abs(held) * mark
+        largest, rule = largest_opening(limits.position, equity, before, mark, unit_cost), guard.POSITION
+        cap = largest_opening(limits.gross, equity, others + before, mark, unit_cost)
+        if cap < largest:
+            largest, rule = cap, guard.GROSS
+        cap = largest_opening(limits.net, equity, side * net + reducing * mark, mark, unit_cost)
+        if cap < largest:
+            largest, rule = cap, guard.NET
+        cap = max(limits.notional / price - reducing, 0.0)
+        if cap < largest:
+            largest, rule = cap, guard.NOTIONAL
+        if opening <= largest:
+            return amount, guard.NO_RULE
+        return side * (reducing + largest), rule
+
+    @njit(cache=True)
+    def attempt(row, col, price, fee, reason, setup, state, out):  # type: ignore[no-untyped-def]
+        """A pending order meets its price: the guard, then cash, may cut it; what is left fills."""
+        terms = setup.terms
+        holdings, pending, desk = state
+        amount, held = pending[col].amount, holdings[col].held
+        decided, close, smallest = pending[col].decided, pending[col].close, pending[col].smallest
+        within = np.int64(pending[col].kind == LIMIT)
+        set_kind(col, NONE, state)
+        closing = closing_order(col, held, terms)
+        cut = guard.NO_RULE
+        if setup.limits.on and reason < reasons.STOP_LOSS:
+            allowed, rule = guarded(row, col, amount, price, fee, setup, state)
+            if rule != guard.NO_RULE:
+                allowed = round_to_step(allowed, terms.venues[col].step, rules.SUM_NOISE)
+                if not is_sendable(allowed, closing, close, smallest, terms.venues[col].min_amount):
+                    event(row, decided, col, BLOCKED, rule, amount, 0.0, out)
+                    return
+                event(row, decided, col, CUT, rule, amount, allowed, out)
+                amount, cut = allowed, rule
+            else:
+                event(row, decided, col, ALLOWED, rule, amount, amount, out)
+        free = free_margin(desk.money[CASH], holdings, terms.venues)
+        cash_fee = 0.0 if terms.fee_in_bought and amount > 0.0 else fee
+        payable = payable_amount(amount, held, holdings[col].mark, price, cash_fee, terms.venues[col].leverage, free)
+        if payable != amount:
+            payable = round_to_step(payable, terms.venues[col].step, rules.SUM_NOISE)
+            if not is_sendable(payable, closing, close, smallest, terms.venues[col].min_amount):
+                event(row, decided, col, BLOCKED, np.int64(guard.CASH), amount, 0.0, out)
+                return
+            event(row, decided, col, CUT, np.int64(guard.CASH), amount, payable, out)
+            amount, cut = payable, guard.CASH
+        execute(row, col, amount, price, fee, reason, cut, decided, pending[col].scale, within, setup, state, out)
+
+    @njit(cache=True)
+    def fill_at_open(row, setup, state, out):  # type: ignore[no-untyped-def]
+        """Orders at the market go at the bar's open, those that free cash first (rule 4)."""
+        holdings, pending, _ = state
+        opens = setup.bars.open
+        for phase in range(4):
+            for col in range(len(holdings)):
+                if pending[col].kind != MARKET or np.isnan(opens[row, col]):
+                    continue
+                amount = pending[col].amount
+                if execution_phase(amount, holdings[col].held) == phase:
+                    price = slipped(col, opens[row, col], amount, setup, holdings)
+                    attempt(row, col, price, holdings[col].taker, pending[col].reason, setup, state, out)
+
+    @njit(cache=True)
+    def leave_at_barrier(row, col, start, adverse_only, setup, state, out):  # type: ignore[no-untyped-def]
+        """Leave a position whose barrier this bar, from price `start` on, has reached; nothing where it has not."""
+        bars, exits = setup.bars, setup.barriers
+        holdings, pending, _ = state
+        held = holdings[col].held
+        side = 1.0 if held > 0.0 else -1.0
+        high, low, stop = bars.high[row, col], bars.low[row, col], holdings[col].stop
+        amount = closing_order(col, held, setup.terms)
+        late = exits.time_limit > 0 and bars.times[row] - holdings[col].opened >= exits.time_limit
+        rests = False
+        if late and adverse_only == 0:
+            reference, reason = start, reasons.TIME_LIMIT
+        else:
+            # A bar that opens at its profit cannot open at its stop: the stop is asked first, at the open and within.
+            reference = stop_reference(side, start, high, low, stop)
+            reason = reasons.TRAILING_STOP if holdings[col].trailing == 1 else reasons.STOP_LOSS
+            opens_at_profit = side * (start - holdings[col].profit) >= 0.0
+            if adverse_only == 0 and (np.isnan(reference) or opens_at_profit):
+                reference = profit_reference(side, start, high, low, holdings[col].profit)
+                reason, rests = reasons.TAKE_PROFIT, True
+        if np.isnan(reference):
+            return
+        fee = holdings[col].maker if rests else holdings[col].taker
+        price = reference if rests else slipped(col, reference, amount, setup, holdings)
+        execute(row, col, amount, price, fee, reason, NO, holdings[col].decided, 1.0, NO, setup, state, out)
+        if pending[col].kind == LIMIT:
+            set_kind(col, NONE, state)
+
+    @njit(cache=True)
+    def fill_resting(row, setup, state, out):  # type: ignore[no-untyped-def]
+        """Limit orders through whose price the bar trades fill at it; a stop of what they open can follow at once."""
+        bars = setup.bars
+        holdings, pending, _ = state
+        for col in range(len(holdings)):
+            if pending[col].kind != LIMIT or np.isnan(bars.close[row, col]):
+                continue
+            price = pending[col].price
+            through = bars.low[row, col] < price if pending[col].amount > 0.0 else bars.high[row, col] > price
+            if not through:
+                continue
+            holdings[col].mark = price
+            attempt(row, col, price, holdings[col].maker, np.int64(reasons.LIMIT_TARGET), setup, state, out)
+            if has_position(col, holdings[col].held, setup.terms):
+                leave_at_barrier(row, col, price, YES, setup, state, out)
+
+    @njit(cache=True)
+    def liquidate(row, setup, state, out):  # type: ignore[no-untyped-def]
+        """Close everything where the bar takes equity to the maintenance margin; see `rules.liquidation_share`."""
+        bars, terms = setup.bars, setup.terms
+        holdings, pending, desk = state
+        at_open = desk.money[CASH]
+        at_worst = desk.money[CASH]
+        for col in range(len(holdings)):
+            held = holdings[col].held
+            if held != 0.0:
+                first = worst = holdings[col].last_close
+                if not np.isnan(bars.close[row, col]):
+                    first = bars.open[row, col]
+                    worst = bars.low[row, col] if held > 0.0 else bars.high[row, col]
+                at_open += held * first - abs(held) * first * terms.venues[col].maintenance
+                at_worst += held * worst - abs(held) * worst * terms.venues[col].maintenance
+        share = liquidation_share(at_open, at_worst)
+        if share > 1.0:
+            return
+        for col in range(len(holdings)):
+            held = holdings[col].held
+            if has_position(col, held, terms):
+                reference = holdings[col].last_close
+                if not np.isnan(bars.close[row, col]):
+                    worst = bars.low[row, col] if held > 0.0 else bars.high[row, col]
+                    reference = bars.open[row, col] + share * (worst - bars.open[row, col])
+                amount = closing_order(col, held, terms)
+                price = slipped(col, reference, amount, setup, holdings)
+                fee, decided = holdings[col].taker, holdings[col].decided
+                execute(
+                    row,
+                    col,
+                    amount,
+                    price,
+                    fee,
+                    np.int64(reasons.LIQUIDATION),
+                    NO,
+                    decided,
+                    1.0,
+                    NO,
+                    setup,
+                    state,
+                    out,
+                )
+        for col in range(len(holdings)):
+            if pending[col].kind != NONE:
+                set_kind(col, NONE, state)
