@@ -86,7 +86,7 @@ def main() -> int:
     orders = dict(
         zip(market.index.get_indexer(pd.Index(result.orders["decided_at"])).tolist(), signed.tolist(), strict=True)
     )
-    prepared = prepare(STRATEGY, market, CASH, COSTS, Venue(), None)
+    prepared = prepare(STRATEGY, market, CASH, COSTS, Venue(), None, None)
 
     def shipped_feed() -> Bare:
         return run_bare(bt.feeds.PandasData(dataname=candles), orders)

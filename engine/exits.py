@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import pandas as pd
 
@@ -10,7 +10,7 @@ from data.errors import ValidationError
 from engine.checks import is_number
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Exits:
     """Barriers round a position, as fractions of its average entry price.
 
@@ -41,3 +41,8 @@ class Exits:
         limit = self.time_limit
         if limit is not None and not (isinstance(limit, pd.Timedelta) and limit > pd.Timedelta(0)):
             raise ValidationError(f"Exits: time_limit {self.time_limit!r} must be a positive pandas Timedelta")
+
+    def __repr__(self) -> str:
+        """As one would write it, what is not set left out."""
+        given = {item.name: getattr(self, item.name) for item in fields(self)}
+        return f"Exits({', '.join(f'{name}={value!r}' for name, value in given.items() if value is not None)})"

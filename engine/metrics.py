@@ -225,6 +225,11 @@ def daily_returns(source: Result | pd.Series) -> pd.Series:
     return pd.Series(calendar, index=stamps, name="returns")
 
 
+def daily_changes(equity: pd.Series, cash: float) -> np.ndarray:
+    """`daily_returns` of a run that began with `cash`, without their dates."""
+    return _daily_returns(equity, cash)[1]
+
+
 def _daily_returns(equity: pd.Series, start: float | None) -> tuple[int, np.ndarray]:
     """The first day since 1970, and the return of each calendar day from it on."""
     index = equity.index
@@ -294,6 +299,7 @@ def run_figures(
     funding: float,
     borrow: float,
     trips: Trips,
+    daily: np.ndarray | None = None,
 ) -> dict[str, Any]:
     """The figures of `summary` from what a broker leaves, without the tables of a Result: a sweep has no time for them.
 
@@ -307,8 +313,9 @@ def run_figures(
         funding: paid in all.
         borrow: paid in all.
         trips: round trips, from `engine.trade_kernel.pair`.
+        daily: `daily_changes` of the equity, where the caller has them.
     """
-    daily = _daily_returns(equity, cash)[1]
+    daily = daily_changes(equity, cash) if daily is None else daily
     years = len(daily) / DAYS_PER_YEAR
     growth = cagr(daily)
     deepest = max_drawdown(equity, cash)

@@ -21,7 +21,7 @@ from engine.kernel_state import Setup
 from engine.limits import RiskLimits
 from engine.order_style import LimitOrders
 from engine.result import Result, charge_table, event_table, order_table
-from engine.setup import make_setup
+from engine.setup import make_barriers, make_setup
 from engine.strategy import Strategy, label, parameters
 from engine.venue import Venue, venues_by_symbol
 
@@ -30,8 +30,8 @@ from engine.venue import Venue, venues_by_symbol
 class Run:
     """What a broker needs, and all that it needs: T bars of N symbols as float64 arrays of shape (T, N).
 
-    `setup` has costs, trading rules, barriers, order style and limits as numbers; `scale` is (0, 0) where the strategy
-    gives none.
+    `setup` has costs, trading rules, barriers, order style and limits as numbers; `marks` are the closes, where a symbol
+    has no bar the last one known; `scale` is (0, 0) where the strategy gives none.
     """
 
     strategy: Strategy
@@ -42,6 +42,7 @@ class Run:
     risk: RiskLimits | None
     orders: LimitOrders | None
     setup: Setup
+    marks: np.ndarray
     targets: np.ndarray
     scale: np.ndarray
 
@@ -102,6 +103,45 @@ class Run:
         }
 
 
+@dataclass(frozen=True, eq=False)
+class Ground:
+    """What every run over the same bars on the same terms shares, checked and laid out once: a run but for its strategy.
+
+    Its fields are those of `Run`; `setup` has no barriers.
+    """
+
+    market: Market
+    cash: float
+    costs: Costs
+    venues: tuple[Venue, ...]
+    risk: RiskLimits | None
+    orders: LimitOrders | None
+    setup: Setup
+    marks: np.ndarray
+
+    def run(self, strategy: Strategy) -> Run:
+        """The run of one strategy, its targets computed and checked.
+
+        Raises:
+            ValidationError: the strategy, its barriers or its targets; names the parameter, or the symbol and bar.
+        """
+        check_strategy(strategy)
+        targets = _checked_targets(strategy, self.market, self.venues)
+        return Run(
+            strategy=strategy,
+            market=self.market,
+            cash=self.cash,
+            costs=self.costs,
+            venues=self.venues,
+            risk=self.risk,
+            orders=self.orders,
+            setup=self.setup._replace(barriers=make_barriers(strategy.exits)),
+            marks=self.marks,
+            targets=targets,
+            scale=_checked_scale(strategy, self.market, targets),
+        )
+
+
 def prepare(
     strategy: Strategy,
     market: Market,
@@ -116,9 +156,23 @@ def prepare(
     Raises:
         ValidationError: an input is wrong; names the parameter, or the symbol and bar.
     """
-    if not isinstance(strategy, Strategy):
-        raise ValidationError(f"strategy: expected an instance of a Strategy, got {strategy!r}")
-    parameters(strategy)
+    check_strategy(strategy)
+    return lay_ground(market, cash, costs, venue, risk, orders).run(strategy)
+
+
+def lay_ground(
+    market: Market,
+    cash: float,
+    costs: Costs,
+    venue: Venue | Mapping[str, Venue],
+    risk: RiskLimits | None,
+    orders: LimitOrders | None,
+) -> Ground:
+    """Check everything about a run but its strategy; a sweep does so once for all its parameter sets.
+
+    Raises:
+        ValidationError: an input is wrong; names the parameter, or the symbol and bar.
+    """
     if not isinstance(market, Market):
         raise ValidationError(
             f"market: expected a Market, got {type(market).__name__}; "
@@ -131,21 +185,31 @@ def prepare(
     if not isinstance(costs, Costs):
         raise ValidationError(f"costs: expected Costs(fee=..., slippage=...), got {costs!r}")
     venues = venues_by_symbol(venue, market.symbols)
-    _check_terms(strategy, costs, venues, risk, orders)
+    _check_terms(costs, venues, risk, orders)
     _check_bars(market)
-    targets = _checked_targets(strategy, market, venues)
-    return Run(
-        strategy=strategy,
+    return Ground(
         market=market,
         cash=float(cash),
         costs=costs,
         venues=venues,
         risk=risk,
         orders=orders,
-        setup=make_setup(strategy.exits, market, costs, venues, risk, orders),
-        targets=targets,
-        scale=_checked_scale(strategy, market, targets),
+        setup=make_setup(None, market, costs, venues, risk, orders),
+        marks=market.close.ffill().to_numpy(dtype=np.float64),
     )
+
+
+def check_strategy(strategy: Strategy) -> None:
+    """Refuse what is no strategy, or has no barriers of ours where it has some.
+
+    Raises:
+        ValidationError: it is not.
+    """
+    if not isinstance(strategy, Strategy):
+        raise ValidationError(f"strategy: expected an instance of a Strategy, got {strategy!r}")
+    parameters(strategy)
+    if strategy.exits is not None and not isinstance(strategy.exits, Exits):
+        raise ValidationError(f"{label(strategy)}: exits must be an Exits or None, got {strategy.exits!r}")
 
 
 def _check_bars(market: Market) -> None:
@@ -163,16 +227,8 @@ def _check_bars(market: Market) -> None:
             )
 
 
-def _check_terms(
-    strategy: Strategy,
-    costs: Costs,
-    venues: tuple[Venue, ...],
-    risk: RiskLimits | None,
-    orders: LimitOrders | None,
-) -> None:
+def _check_terms(costs: Costs, venues: tuple[Venue, ...], risk: RiskLimits | None, orders: LimitOrders | None) -> None:
     """What each of them allows by itself and no run can have together."""
-    if strategy.exits is not None and not isinstance(strategy.exits, Exits):
-        raise ValidationError(f"{label(strategy)}: exits must be an Exits or None, got {strategy.exits!r}")
     if risk is not None and not isinstance(risk, RiskLimits):
         raise ValidationError(f"risk: expected RiskLimits(...) or None, got {risk!r}")
     if orders is not None and not isinstance(orders, LimitOrders):

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import fields, is_dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -38,7 +38,7 @@ class Strategy(ABC):
     `exits`, where a strategy has them, is a class attribute, a field or a property of its own.
     """
 
-    exits: ClassVar[Exits | None] = None
+    exits: Exits | None = None
 
     @property
     @abstractmethod
@@ -120,6 +120,7 @@ def parameters(strategy: Strategy) -> dict[str, Any]:
 
 
 def label(strategy: Strategy) -> str:
-    """Name and parameters as one would write them: "SmaCross(fast=20, slow=50)"."""
-    given = ", ".join(f"{name}={value!r}" for name, value in parameters(strategy).items())
+    """Name and parameters as one would write them, "SmaCross(fast=20, slow=50)"; exits that are not set left out."""
+    shown = {name: value for name, value in parameters(strategy).items() if name != "exits" or value is not None}
+    given = ", ".join(f"{name}={value!r}" for name, value in shown.items())
     return f"{type(strategy).__name__}({given})"

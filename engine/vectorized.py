@@ -7,7 +7,10 @@ that were kept apart, not one with itself. docs/decisions/0002 says why the pass
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import pandas as pd
 from vectorbt.portfolio import nb
 from vectorbt.portfolio.enums import Direction, OrderSide, order_dt
 from vectorbt.records.nb import col_map_nb
@@ -15,9 +18,11 @@ from vectorbt.records.nb import col_map_nb
 from engine.guard import RULES
 from engine.kernel import simulate
 from engine.kernel_state import Output, fresh_state, outputs
-from engine.reasons import reason_text
+from engine.metrics import daily_changes, run_figures
+from engine.reasons import LIMIT_TARGET, reason_text
 from engine.result import Result
 from engine.run import Run
+from engine.trade_kernel import Fills, Trips, pair
 
 # vectorbt's unit of money, a fraction of the initial cash, and what is kept aside, a fraction of that cash and of each
 # symbol's largest order; see `equity_of`.
@@ -65,6 +70,43 @@ def execute(run: Run) -> Output:
     return out
 
 
+def run_briefly(run: Run) -> tuple[dict[str, Any], np.ndarray]:
+    """What a sweep keeps of a run: the figures of `Result.stats`, and the returns by UTC day as `daily_returns` has them.
+
+    The same pass, books, pairing and formulas as `run_vectorized`, bit for bit, without the tables of a Result.
+    """
+    out = execute(run)
+    amount, price, fee = (np.ascontiguousarray(values) for values in out.fill_values[: out.counts[0]].T)
+    equity = pd.Series(equity_of(run, out), index=run.market.index)
+    # Summed as `Result.charges` lists them: by bar and symbol, those that were paid alone.
+    funding, borrow = (float(paid[paid != 0.0].sum()) for paid in (out.funding, out.borrow))
+    daily = daily_changes(equity, run.cash)
+    figures = run_figures(
+        equity, run.cash, out.positions, np.abs(amount), price, fee, funding, borrow, _trips(run, out), daily
+    )
+    return figures, daily
+
+
+def _trips(run: Run, out: Output) -> Trips:
+    """Round trips, as `engine.trades.trips_of` pairs them from the tables of a Result."""
+    _, filled, column, reason, _ = out.fills[: out.counts[0]].T
+    amount, price, fee = out.fill_values[: out.counts[0]].T
+    bars, flat = run.setup.bars, np.zeros(len(run.venues))
+    if run.setup.terms.fee_in_bought:
+        amount = np.where(amount > 0.0, amount - fee / price, amount)
+        flat = np.array([venue.amount_step for venue in run.venues], dtype=np.float64)
+    fills = Fills(
+        row=filled.copy(),
+        column=column.copy(),
+        amount=amount.copy(),
+        price=price.copy(),
+        fee=fee.copy(),
+        within=reason == LIMIT_TARGET,
+    )
+    trips: Trips = pair(fills, flat, bars.high, bars.low, bars.close, out.funding, out.borrow)
+    return trips
+
+
 def _reasons(reason: np.ndarray, cut: np.ndarray) -> np.ndarray:
     """The text of each order's reason; each pair of numbers is written out once."""
     pairs, which = np.unique(reason * len(RULES) + cut, return_inverse=True)
@@ -89,7 +131,7 @@ def equity_of(run: Run, out: Output) -> np.ndarray:
         # The same cash for fewer coins: a buy at a higher price without a fee.
         rate = np.where(amount > 0.0, fee / (np.abs(amount) * price), 0.0)
         amount, price, fee = amount - amount * rate, price / (1.0 - rate), np.where(amount > 0.0, 0.0, fee)
-    marks = run.market.close.ffill().to_numpy(dtype=np.float64)
+    marks = run.marks
     shape, groups = marks.shape, np.array([marks.shape[1]])
     money = run.cash * _SMALLEST
     price_unit = np.fmax.reduce(marks, axis=0)

@@ -85,7 +85,8 @@ def parity(a: Result, b: Result, tolerance: float = 1e-9) -> Parity:
 
     Equal are: cash, timeframe, symbols and bars; equity at each bar within `tolerance`, relative to the larger; and the
     order lists: symbol, side, decided_at, filled_at, reason and the order of execution exactly, amount, price and fee
-    within `tolerance`. Whatever does not agree is a difference, never an error.
+    within `tolerance`; the positions at each bar within it; and the verdicts of the risk limits, one by one. Whatever
+    does not agree is a difference, never an error.
 
     Raises:
         ValidationError: `a` or `b` is no Result, or the tolerance is not a number of at least 0.
@@ -106,6 +107,11 @@ def parity(a: Result, b: Result, tolerance: float = 1e-9) -> Parity:
     if different.any():
         bar = bars[int(np.argmax(different))]
         found.append((bar, 1, _equity_view(a, b, brokers, bar, float(relative[np.argmax(different)]))))
+    for number, difference in enumerate(
+        (_position_difference(a, b, brokers, bars, tolerance), _event_difference(a, b, brokers, tolerance))
+    ):
+        if difference is not None:
+            found.append((difference[0], 2 + number, difference[1]))
     first = min(found)[2] if found else None
     return Parity(
         brokers=brokers,
@@ -165,6 +171,47 @@ def _equity_view(a: Result, b: Result, brokers: tuple[str, str], bar: pd.Timesta
         held = ", ".join(f"{symbol} {amount:.12g}" for symbol, amount in result.positions.loc[bar].items() if amount)
         lines.append(f"{name}: {float(result.equity.loc[bar])!r}, holding {held or 'nothing'}")
     return "\n".join(lines)
+
+
+def _position_difference(
+    a: Result, b: Result, brokers: tuple[str, str], bars: pd.DatetimeIndex, tolerance: float
+) -> tuple[pd.Timestamp, str] | None:
+    """The first bar at whose close they hold different amounts of a symbol that both know."""
+    symbols = [symbol for symbol in a.positions.columns if symbol in b.positions.columns]
+    one, other = (result.positions.reindex(bars)[symbols].to_numpy(dtype=np.float64) for result in (a, b))
+    different = ~(_relative(one, other) <= tolerance)
+    if not different.any():
+        return None
+    row, column = np.argwhere(different)[0]
+    views = [f"{name}: {float(table[row, column])!r}" for name, table in zip(brokers, (one, other), strict=True)]
+    return bars[row], "\n".join([f"position in {symbols[column]} at bar {bars[row]}", *views])
+
+
+def _event_difference(
+    a: Result, b: Result, brokers: tuple[str, str], tolerance: float
+) -> tuple[pd.Timestamp, str] | None:
+    """The first verdict of the risk limits that is not in both."""
+    one, other = a.risk_events, b.risk_events
+    count = min(len(one), len(other))
+    exact = ["at", "decided_at", "symbol", "verdict", "rule"]
+    left, right = one[exact].iloc[:count].reset_index(drop=True), other[exact].iloc[:count].reset_index(drop=True)
+    different = (left.ne(right) & ~(left.isna() & right.isna())).to_numpy().any(axis=1)
+    for column in ("wanted", "allowed"):
+        values = [table[column].to_numpy(dtype=np.float64)[:count] for table in (one, other)]
+        different |= ~(_relative(*values) <= tolerance) & ~(np.isnan(values[0]) & np.isnan(values[1]))
+    if not different.any() and len(one) == len(other):
+        return None
+    at = int(np.argmax(different)) if different.any() else count
+    views, times = [], []
+    for name, table in zip(brokers, (one, other), strict=True):
+        if at < len(table):
+            event = table.iloc[at]
+            times.append(event["at"])
+            what = f"{event['verdict']} {event['symbol']} {event['rule']}, wanted {event['wanted']!r}"
+            views.append(f"{name}: {what}, allowed {event['allowed']!r} at bar {event['at']}")
+        else:
+            views.append(f"{name}: no such verdict")
+    return min(times), "\n".join([f"verdict {at + 1} of the risk limits", *views])
 
 
 def _order_differences(

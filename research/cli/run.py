@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from research.cli import terms
 from research.cli.inputs import SAMPLE, market_from, strategy_from
 from research.cli.tables import print_comparison, say_while_waiting
 
@@ -35,6 +36,11 @@ Shorts = Annotated[bool, typer.Option("--shorts", help="The venue allows short p
 Leverage = Annotated[float, typer.Option(help="Largest gross notional, as a multiple of equity; needs --shorts.")]
 Step = Annotated[float, typer.Option("--step", help="Orders are whole multiples of this amount; 0: any.")]
 Minimum = Annotated[float, typer.Option("--min-notional", help="Smallest order, quote currency.")]
+Tick = Annotated[float, typer.Option("--tick", help="Limit and stop prices are whole multiples of this; 0: any.")]
+Maintenance = Annotated[float, typer.Option(help="Maintenance margin, fraction of notional; needs --shorts.")]
+Maker = Annotated[float | None, typer.Option("--maker-fee", help="Maker fee; else the taker's.", show_default=False)]
+FeeIn = Annotated[Literal["quote", "bought"], typer.Option("--fee-in", help="What the fee of a buy is taken from.")]
+Borrow = Annotated[float, typer.Option(help="Yearly rate on the notional of shorts.")]
 Root = Annotated[Path | None, typer.Option("--store", help="The store's folder.", show_default=False)]
 # A folder is refused as the command begins, not when a long run is over and its result has nowhere to go.
 Out = Annotated[
@@ -54,7 +60,9 @@ Sheet = Annotated[
 _HELP = {
     "backtest": """Run a strategy over past bars in the vectorized engine (vectorbt).
 
-    Example: `ladder backtest SmaCross -p fast=48 -p slow=336 -s BTC/USD --out sma.parquet`""",
+    Example: `ladder backtest SmaCross -p fast=48 -p slow=336 -s BTC/USD --out sma.parquet`
+
+    With barriers and limits: `ladder backtest SmaCross --stop-loss 0.05 --trailing 0.03,0.02 --max-drawdown 0.2`""",
     "paper": """Run a strategy bar by bar in the event-driven paper broker (backtrader).
 
     Example: `ladder paper SmaCross -p fast=48 -p slow=336 -s BTC/USD --out sma-paper.parquet`""",
@@ -84,16 +92,55 @@ def run_command(broker: str) -> Callable[..., None]:
         out: Out = None,
         tearsheet: Sheet = None,
         causality: Causality = checked,
+        maker_fee: Maker = None,
+        fee_in: FeeIn = "quote",
+        borrow: Borrow = 0.0,
+        maintenance: Maintenance = 0.0,
+        tick: Tick = 0.0,
+        stop_loss: terms.StopLoss = None,
+        take_profit: terms.TakeProfit = None,
+        trailing: terms.Trailing = None,
+        time_limit: terms.TimeLimit = None,
+        limit_offset: terms.LimitOffset = None,
+        limit_alive: terms.LimitAlive = 1,
+        limit_then: terms.LimitThen = "cancel",
+        max_position: terms.MaxPosition = None,
+        max_gross: terms.MaxGross = None,
+        max_net: terms.MaxNet = None,
+        max_order_notional: terms.MaxOrder = None,
+        max_daily_loss: terms.MaxDailyLoss = None,
+        max_drawdown: terms.MaxDrawdown = None,
+        price_collar: terms.Collar = None,
     ) -> None:
         from engine import Costs, Venue, brokers
 
         chosen = strategy_from(strategy, param or [])
-        costs = Costs(fee=fee, slippage=slippage)
-        venue = Venue(shorts=shorts, leverage=leverage, amount_step=step, min_notional=min_notional)
+        chosen = terms.with_exits(chosen, stop_loss, take_profit, trailing, time_limit)
+        costs = Costs(
+            fee=fee if maker_fee is None else (maker_fee, fee), slippage=slippage, borrow=borrow, fee_in=fee_in
+        )
+        venue = Venue(
+            shorts=shorts,
+            leverage=leverage,
+            amount_step=step,
+            price_tick=tick,
+            min_notional=min_notional,
+            maintenance_margin=maintenance,
+        )
+        orders = terms.order_style(limit_offset, limit_alive, limit_then)
+        risk = terms.risk_limits(
+            max_position=max_position,
+            max_gross=max_gross,
+            max_net=max_net,
+            max_order_notional=max_order_notional,
+            max_daily_loss=max_daily_loss,
+            max_drawdown=max_drawdown,
+            price_collar=price_collar,
+        )
         market = market_from(data, symbol or [], timeframe, since, until, store)
         _check_causality(chosen, market, causality)
         say_while_waiting(f"{broker}: {chosen} over {len(market):,} bars of {', '.join(market.symbols)}")
-        result = getattr(brokers, broker)(chosen, market, cash=cash, costs=costs, venue=venue)
+        result = getattr(brokers, broker)(chosen, market, cash=cash, costs=costs, venue=venue, risk=risk, orders=orders)
         _show(result)
         if out is not None:
             typer.echo(f"wrote {result.to_parquet(out)}")
@@ -124,6 +171,13 @@ def _show(result: Result) -> None:
     from reports import compare
 
     print_comparison(compare([result]))
+    reasons = result.orders["reason"].str.partition(",")[0].value_counts()
+    if set(reasons.index) - {"target"}:
+        typer.echo("orders: " + ", ".join(f"{count:,} {reason}" for reason, count in reasons.items()))
+    verdicts = result.risk_events[~result.risk_events["verdict"].isin(["allowed", "resume"])]
+    counts = (verdicts["verdict"] + " by " + verdicts["rule"]).value_counts()
+    if len(counts):
+        typer.echo("limits: " + ", ".join(f"{count:,} {what}" for what, count in counts.items()))
 
 
 def strategies() -> None:

@@ -10,6 +10,7 @@ import pandas as pd
 from data.errors import ValidationError
 from data.market import Market
 from engine.checks import is_number
+from engine.exits import Exits
 from engine.strategy import Strategy
 from research.strategies.checks import require_bars, require_fraction
 from research.strategies.windows import rolling_deviation, rolling_mean
@@ -28,12 +29,14 @@ class BollingerReversion(Strategy):
         width: deviations from the mean to the bands.
         weight: fraction of equity, over all symbols.
         shorts: whether a close above the upper band opens a short.
+        exits: barriers round a position.
     """
 
     window: int = 48
     width: float = 2.0
     weight: float = 1.0
     shorts: bool = False
+    exits: Exits | None = None
 
     def __post_init__(self) -> None:
         require_bars("BollingerReversion", window=self.window)

@@ -11,6 +11,7 @@ import pandas as pd
 from data.errors import ValidationError
 from data.market import Market
 from data.timeframe import grid_origin, parse_timeframe
+from engine.exits import Exits
 from engine.strategy import Strategy
 from research.strategies.checks import require_bars, require_fraction
 
@@ -29,6 +30,7 @@ class CrossMomentum(Strategy):
         top: how many symbols are held (and as many sold short).
         weight: gross fraction of equity.
         shorts: whether the worst are sold short.
+        exits: barriers round a position.
     """
 
     lookback: int = 336
@@ -36,6 +38,7 @@ class CrossMomentum(Strategy):
     top: int = 2
     weight: float = 1.0
     shorts: bool = False
+    exits: Exits | None = None
 
     def __post_init__(self) -> None:
         require_bars("CrossMomentum", lookback=self.lookback, every=self.every)

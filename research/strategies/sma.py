@@ -9,6 +9,7 @@ import pandas as pd
 
 from data.errors import ValidationError
 from data.market import Market
+from engine.exits import Exits
 from engine.strategy import Strategy
 from research.strategies.checks import require_bars, require_fraction
 from research.strategies.windows import rolling_mean
@@ -26,12 +27,14 @@ class SmaCross(Strategy):
         slow: bars of the slow average.
         weight: fraction of equity, over all symbols, to hold above.
         below: the same below: 0 for flat, a negative fraction for short.
+        exits: barriers round a position.
     """
 
     fast: int = 20
     slow: int = 50
     weight: float = 1.0
     below: float = 0.0
+    exits: Exits | None = None
 
     def __post_init__(self) -> None:
         require_bars("SmaCross", fast=self.fast, slow=self.slow)

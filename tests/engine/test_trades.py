@@ -1,7 +1,5 @@
 """Round trips: pairing, averages, reversals, and the identity that ties them to the account."""
 
-import time
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -123,25 +121,3 @@ def test_profits_add_up_to_what_the_account_gained(fills):
     trades = pair_trades(table, prices_at(btc=17.0, eth=3.0, index=index))
     assert trades["pnl"].sum() == pytest.approx(cash + held[0] * 17.0 + held[1] * 3.0, abs=1e-6)
     assert trades["fees"].sum() == pytest.approx(sum(fill[3] for fill in fills))
-
-
-def test_hundred_thousand_orders_are_paired_within_a_second():
-    rng = np.random.default_rng(0)
-    count = 100_000
-    index = pd.date_range("2020-01-01", periods=count + 1, freq="min", tz="UTC")
-    table = order_table(
-        index,
-        ("BTC/USDT", "ETH/USDT"),
-        decided=np.arange(count),
-        filled=np.arange(1, count + 1),
-        column=rng.integers(0, 2, count),
-        amount=rng.choice([-1.0, 1.0], count),
-        price=rng.uniform(9, 11, count),
-        fee=np.full(count, 0.01),
-        reason=np.full(count, "target"),
-    )
-    prices = prices_at(index=index)
-    begin = time.perf_counter()
-    trades = pair_trades(table, prices)
-    assert time.perf_counter() - begin < 1.0
-    assert len(trades) > 100
