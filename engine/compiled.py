@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -30,10 +31,10 @@ def cache_folder(*sources: str) -> Path:
 
 
 @contextmanager
-def compile_cached(*sources: str | None) -> Iterator[None]:
+def compile_cached(*sources: str | None) -> Iterator[Path]:
     """Functions jitted with `cache=True` in this block keep their machine code in `cache_folder(*sources)`.
 
-    Where that folder cannot be written, numba's own choice of place stands.
+    Gives that folder. Where it cannot be written, numba's own choice of place stands.
     """
     config: Any = numba.config
     before = config.CACHE_DIR
@@ -44,6 +45,17 @@ def compile_cached(*sources: str | None) -> Iterator[None]:
     except OSError:
         pass
     try:
-        yield
+        yield folder
     finally:
         config.CACHE_DIR = before
+
+
+def announce_compilation(function: Any, folder: Path) -> None:
+    """Tell a person at a terminal that the next call compiles a function, for half a minute; once kept, it is not."""
+    if function.signatures or not sys.stderr.isatty():
+        return
+    if not any(folder.rglob(f"*.{function.__name__}-*.nbi")):
+        sys.stderr.write(
+            "ladder: compiling the execution rules, once for this version; it takes half a minute and is kept in "
+            f"{folder}\n"
+        )

@@ -44,7 +44,9 @@ from engine.kernel_rules import (
     unrounded_order,
 )
 
-with compile_cached(*kernel_rules.SOURCES, kernel_rules.__file__, kernel_orders.__file__, reasons.__file__, __file__):
+with compile_cached(
+    *kernel_rules.SOURCES, kernel_rules.__file__, kernel_orders.__file__, reasons.__file__, __file__
+) as CACHE:
 
     @njit(cache=True)
     def _begin_day(row, setup, state, out):  # type: ignore[no-untyped-def]

@@ -89,15 +89,15 @@ class Run:
         engine = {"backtest": "vectorbt", "paper": "backtrader"}[broker]
         return {
             "strategy": f"{kind.__module__}.{kind.__qualname__}",
-            "parameters": {name: _plain(value) for name, value in parameters(self.strategy).items()},
+            "parameters": {name: plain(value) for name, value in parameters(self.strategy).items()},
             "symbols": list(self.market.symbols),
             "bars": len(self.market),
             "data": self.market.fingerprint(),
-            "costs": _plain(self.costs),
-            "exits": _plain(self.strategy.exits),
-            "order_style": _plain(self.orders),
-            "risk": _plain(self.risk),
-            "venue": {symbol: _plain(venue) for symbol, venue in zip(self.market.symbols, self.venues, strict=True)},
+            "costs": plain(self.costs),
+            "exits": plain(self.strategy.exits),
+            "order_style": plain(self.orders),
+            "risk": plain(self.risk),
+            "venue": {symbol: plain(venue) for symbol, venue in zip(self.market.symbols, self.venues, strict=True)},
             "versions": package_versions("ladder", engine, "numpy", "pandas"),
             "commit": code_version(),
         }
@@ -320,16 +320,16 @@ def _checked_targets(strategy: Strategy, market: Market, venues: tuple[Venue, ..
     return np.ascontiguousarray(weights)
 
 
-def _plain(value: Any) -> Any:
-    """A parameter as JSON can hold it."""
+def plain(value: Any) -> Any:
+    """A parameter as JSON can hold it; a table stands there by its digest."""
     if is_dataclass(value) and not isinstance(value, type):
-        return {item.name: _plain(getattr(value, item.name)) for item in fields(value)}
+        return {item.name: plain(getattr(value, item.name)) for item in fields(value)}
     if isinstance(value, pd.Series | pd.DataFrame):
         return f"sha256:{sha256(pd.util.hash_pandas_object(value).to_numpy().tobytes()).hexdigest()}"
     if isinstance(value, Mapping):
-        return {str(name): _plain(item) for name, item in value.items()}
+        return {str(name): plain(item) for name, item in value.items()}
     if isinstance(value, tuple | list):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if value is None or isinstance(value, bool | int | str):
         return value
     if isinstance(value, float):

@@ -15,8 +15,9 @@ from vectorbt.portfolio import nb
 from vectorbt.portfolio.enums import Direction, OrderSide, order_dt
 from vectorbt.records.nb import col_map_nb
 
+from engine.compiled import announce_compilation
 from engine.guard import RULES
-from engine.kernel import simulate
+from engine.kernel import CACHE, simulate
 from engine.kernel_state import Output, fresh_state, outputs
 from engine.metrics import daily_changes, run_figures
 from engine.reasons import LIMIT_TARGET, reason_text
@@ -65,6 +66,7 @@ def run_vectorized(run: Run) -> Result:
 
 def execute(run: Run) -> Output:
     """Fills, events, positions and charges of a prepared run."""
+    announce_compilation(simulate, CACHE)
     out = outputs(run.setup, run.targets)
     simulate(run.setup, run.targets, run.scale, fresh_state(run.setup, run.cash), out)
     return out

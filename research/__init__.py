@@ -1,4 +1,37 @@
-"""The user's desk: strategies to start from, and the command line.
+"""The user's desk: sweeps, strategies to start from, and the command line.
 
+from research import indicator, sweep, trials
 from research.strategies import SmaCross
 """
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from research.indicators import indicator
+    from research.parameter_sweep import sweep
+    from research.trial_records import trials
+
+__all__ = ["indicator", "sweep", "trials"]
+
+# Loaded when first asked for: the command line is a part of this package, and `ladder --help` waits for no pandas.
+_HOMES = {
+    "indicator": "research.indicators",
+    "sweep": "research.parameter_sweep",
+    "trials": "research.trial_records",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -113,6 +113,7 @@ def run_command(broker: str) -> Callable[..., None]:
         price_collar: terms.Collar = None,
     ) -> None:
         from engine import Costs, Venue, brokers
+        from engine.strategy import label
 
         chosen = strategy_from(strategy, param or [])
         chosen = terms.with_exits(chosen, stop_loss, take_profit, trailing, time_limit)
@@ -139,7 +140,7 @@ def run_command(broker: str) -> Callable[..., None]:
         )
         market = market_from(data, symbol or [], timeframe, since, until, store)
         _check_causality(chosen, market, causality)
-        say_while_waiting(f"{broker}: {chosen} over {len(market):,} bars of {', '.join(market.symbols)}")
+        say_while_waiting(f"{broker}: {label(chosen)} over {len(market):,} bars of {', '.join(market.symbols)}")
         result = getattr(brokers, broker)(chosen, market, cash=cash, costs=costs, venue=venue, risk=risk, orders=orders)
         _show(result)
         if out is not None:
@@ -158,8 +159,9 @@ def _check_causality(strategy: Strategy, market: Market, places: str) -> None:
     if places == "off" or len(market) <= strategy.warmup:
         return
     from engine import check_causality
+    from engine.strategy import label
 
-    say_while_waiting(f"causality of {strategy}")
+    say_while_waiting(f"causality of {label(strategy)}")
     cuts, starts = _PLACES[places]
     report = check_causality(strategy, market, cuts=cuts, starts=starts)
     report.raise_if_broken()

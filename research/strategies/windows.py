@@ -9,34 +9,54 @@ and no deviation.
 
 from __future__ import annotations
 
+from numbers import Integral
+
 import numpy as np
 import pandas as pd
 
+from data.errors import ValidationError
+from research.indicators import indicator
 
+
+@indicator
 def rolling_mean(values: pd.Series, bars: int) -> pd.Series:
-    """Mean of each value and the `bars` - 1 before it; NaN where there are fewer."""
-    return pd.Series(_mean(values.to_numpy(dtype=np.float64), bars), index=values.index)
+    """Mean of each value and the `bars` - 1 before it; NaN where there are fewer.
+
+    Raises:
+        ValidationError: `bars` is no whole number of at least 1.
+    """
+    from research.strategies.window_kernel import means
+
+    _check_bars("rolling_mean", bars)
+    known = means(_array(values), int(bars)) if bars <= len(values) else np.empty(0)
+    return pd.Series(_padded(known, len(values)), index=values.index)
 
 
+@indicator
 def rolling_deviation(values: pd.Series, bars: int) -> pd.Series:
     """Population standard deviation of each value and the `bars` - 1 before it; NaN where there are fewer.
 
     sqrt(mean((x - mean(x)) ** 2)), the mean taken first: no difference of large squares.
+
+    Raises:
+        ValidationError: `bars` is no whole number of at least 1.
     """
-    series = values.to_numpy(dtype=np.float64)
-    mean = _mean(series, bars)[bars - 1 :]
-    squares = np.zeros(len(mean))
-    for start in range(bars if len(mean) else 0):
-        squares += np.square(series[start : start + len(mean)] - mean)
-    return pd.Series(_padded(np.sqrt(squares / bars), len(series)), index=values.index)
+    from research.strategies.window_kernel import deviations
+
+    _check_bars("rolling_deviation", bars)
+    mean = np.array(rolling_mean(values, bars), dtype=np.float64)[bars - 1 :]
+    known = deviations(_array(values), mean.copy(), int(bars)) if len(mean) else np.empty(0)
+    return pd.Series(_padded(known, len(values)), index=values.index)
 
 
-def _mean(series: np.ndarray, bars: int) -> np.ndarray:
-    newest = series[bars - 1 :]
-    total = np.zeros(len(newest))
-    for start in range(bars - 1 if len(newest) else 0):
-        total += series[start : start + len(newest)] - newest
-    return _padded(newest + total / bars, len(series))
+def _check_bars(name: str, bars: int) -> None:
+    if isinstance(bars, bool) or not isinstance(bars, Integral) or bars < 1:
+        raise ValidationError(f"{name}: bars {bars!r} must be a whole number, at least 1")
+
+
+def _array(values: pd.Series) -> np.ndarray:
+    """A copy that may be written to: numba compiles anew for a view that may not."""
+    return np.array(values, dtype=np.float64)
 
 
 def _padded(known: np.ndarray, length: int) -> np.ndarray:

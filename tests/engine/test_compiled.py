@@ -13,9 +13,10 @@ import pandas as pd
 import pytest
 
 from data import load_sample
-from engine import Costs, Venue, backtest, kernel
+from engine import Costs, Exits, LimitOrders, RiskLimits, SquareRootImpact, Venue, backtest, kernel
 from engine.compiled import cache_folder, compile_cached
 from research.strategies import SmaCross
+from tests.engine.given import Given
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = """
@@ -68,6 +69,19 @@ def test_pass_is_compiled_once_whatever_the_number_of_symbols_and_the_types_of_t
     venue = Venue(shorts=True, leverage=2)
     backtest(SmaCross(below=-1.0), market, costs=Costs((0.0, 0.001)), venue=venue)
     backtest(SmaCross(), pickle.loads(pickle.dumps(market)))
+    rates = pd.Series(0.0001, market.index[::8])
+    every = {
+        "costs": Costs(0.001, SquareRootImpact(0.1), funding=rates, borrow=0.1, tiers=((1e4, 0.0, 0.001),)),
+        "venue": Venue(shorts=True, leverage=2, maintenance_margin=0.01, price_digits=5, max_amount=3),
+        "risk": RiskLimits(max_gross=1, max_drawdown=0.5, max_orders_per_minute=2, max_data_age=pd.Timedelta("1h")),
+    }
+    exits = Exits(stop_loss=0.05, take_profit=1, trailing=(0.03, 0.02), time_limit=pd.Timedelta("2D"))
+    targets = SmaCross().targets(market)
+    for style in (None, LimitOrders(offset=0, alive=2), LimitOrders(then="market")):
+        assert len(
+            backtest(Given(targets, exits=exits, scales=targets.abs() + 1), market, orders=style, **every).orders
+        )
+    backtest(Given(targets.abs()), market, costs=Costs(fee_in="bought"), risk=RiskLimits())
     assert len(kernel.simulate.signatures) == 1
 
 

@@ -229,10 +229,10 @@ def test_short_beyond_its_margin_is_cut(run: Run) -> None:
 
 def test_ruined_account_closes_what_it_holds_and_opens_nothing(run: Run) -> None:
     # Short 100 at 10, then the price is 25: 1,000 lost and 500 owed.
-    bars = {"A": [(10, 10), (10, 25), (25, 25), (25, 25), (25, 25)]}
-    result = run(bars, {"A": [-1.0, -1.0, 1.0, 1.0, NAN]}, venue=SHORTS)
-    assert [order[:3] for order in orders_of(result)] == [("A", "sell", 100.0), ("A", "buy", 100.0)]
-    assert result.equity.tolist() == pytest.approx([1_000.0, -500.0, -500.0, -500.0, -500.0])
+    bars = {"A": [(10, 10), (10, 10), (25, 25), (25, 25), (25, 25)]}
+    result = run(bars, {"A": [-1.0, -1.0, 1.0, -1.0, NAN]}, venue=SHORTS)
+    assert orders_of(result) == [("A", "sell", 100.0, 10.0, "target"), ("A", "buy", 100.0, 25.0, "liquidation")]
+    assert result.equity.tolist() == pytest.approx([1_000.0, 1_000.0, -500.0, -500.0, -500.0])
 
 
 # Rule 9: gaps

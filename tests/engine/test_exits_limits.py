@@ -1,4 +1,4 @@
-"""What barriers and risk limits may be; they are not executed yet, but a wrong one is refused where it is written."""
+"""What barriers and risk limits may be; a wrong one is refused where it is written."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ NO_NUMBERS = [np.nan, "0.05", [0.05]]
 NUMERIC_LIMITS = [
     "max_position",
     "max_gross",
+    "max_net",
     "max_order_notional",
     "max_daily_loss",
     "max_drawdown",

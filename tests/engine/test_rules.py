@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 
-from engine import kernel, rules
+from engine import kernel_rules, rules
 from engine.rules import DUST, STEP_NOISE, SUM_NOISE
 
 amounts = st.floats(-1e12, 1e12).filter(lambda x: x == 0.0 or abs(x) > 1e-12)
@@ -19,6 +19,8 @@ prices = st.floats(1e-8, 1e6)
 steps = st.sampled_from([0.0, 1e-8, 1e-5, 0.001, 0.003, 0.1, 0.3, 1.0, 5.0, 25.0])
 fees = st.sampled_from([0.0, 0.0007, 0.001, 0.05])
 leverages = st.sampled_from([1.0, 2.0, 3.0, 125.0])
+fractions = st.sampled_from([0.0, 0.0005, 0.1, 0.3])
+volumes = st.one_of(st.sampled_from([0.0, math.nan, 1.0]), sizes)
 
 
 # Rounding to the lot step
@@ -103,26 +105,35 @@ def test_holding_after_the_order_is_worth_the_target(weight: float, equity: floa
 
 def test_order_below_the_minimum_is_not_sent_and_one_at_it_is() -> None:
     smallest = rules.smallest_order(10.0, 1_000.0)
-    assert not rules.is_sendable(0.0999, 0.0, 100.0, smallest)
-    assert rules.is_sendable(0.1, 0.0, 100.0, smallest)
-    assert rules.is_sendable(-0.1, 5.0, 100.0, smallest)
+    assert not rules.is_sendable(0.0999, 0.0, 100.0, smallest, 0.0)
+    assert rules.is_sendable(0.1, 0.0, 100.0, smallest, 0.0)
+    assert rules.is_sendable(-0.1, -5.0, 100.0, smallest, 0.0)
     # 0.07 x 100 is 7.000000000000001 and 0.57 x 100 is 56.99999999999999: noise keeps nothing back.
-    assert rules.is_sendable(0.57, 0.0, 100.0, rules.smallest_order(57.0, 1_000.0))
+    assert rules.is_sendable(0.57, 0.0, 100.0, rules.smallest_order(57.0, 1_000.0), 0.0)
 
 
-def test_order_below_the_minimum_is_sent_if_it_closes_the_position() -> None:
+def test_order_below_the_smallest_amount_is_not_sent_and_one_at_it_is() -> None:
+    assert not rules.is_sendable(0.29, 0.0, 100.0, 0.0, 0.3)
+    assert rules.is_sendable(-0.3, 0.0, 100.0, 0.0, 0.3)
+    assert rules.is_sendable(0.3, 0.0, 100.0, 0.0, 0.1 + 0.2)
+    # Either minimum keeps it back.
+    assert not rules.is_sendable(0.3, 0.0, 100.0, 31.0, 0.3)
+
+
+def test_order_below_the_minima_is_sent_if_it_closes_the_position() -> None:
     smallest = rules.smallest_order(10.0, 1_000.0)
-    assert rules.is_sendable(-0.05, 0.05, 100.0, smallest)
-    assert rules.is_sendable(0.05, -0.05, 100.0, smallest)
-    assert not rules.is_sendable(-0.04, 0.05, 100.0, smallest)
-    assert not rules.is_sendable(0.0, 0.0, 100.0, 0.0)
-    assert not rules.is_sendable(-0.0, 0.0, 100.0, 0.0)
+    assert rules.is_sendable(-0.05, -0.05, 100.0, smallest, 1.0)
+    assert rules.is_sendable(0.05, 0.05, 100.0, smallest, 1.0)
+    assert not rules.is_sendable(-0.04, -0.05, 100.0, smallest, 0.0)
+    assert not rules.is_sendable(0.05, -0.05, 100.0, smallest, 0.0)
+    assert not rules.is_sendable(0.0, 0.0, 100.0, 0.0, 0.0)
+    assert not rules.is_sendable(-0.0, 0.0, 100.0, 0.0, 0.0)
 
 
 def test_order_of_rounding_noise_is_not_sent_where_the_venue_has_no_minimum() -> None:
     smallest = rules.smallest_order(0.0, 1_000.0)
-    assert not rules.is_sendable(1e-9, 5.0, 100.0, smallest)
-    assert rules.is_sendable(1e-7, 5.0, 100.0, smallest)
+    assert not rules.is_sendable(1e-9, -5.0, 100.0, smallest, 0.0)
+    assert rules.is_sendable(1e-7, -5.0, 100.0, smallest, 0.0)
 
 
 # Prices and costs
@@ -235,17 +246,23 @@ def test_what_frees_cash_goes_first_and_sells_before_buys(amount: float, held: f
 # Interpreted and compiled
 
 COMPILED: list[tuple[Callable[..., float], Callable[..., float], tuple[st.SearchStrategy[float], ...]]] = [
-    (rules.round_to_step, kernel._round_to_step, (amounts, steps, st.sampled_from([STEP_NOISE, SUM_NOISE]))),
-    (rules.unrounded_order, kernel._unrounded_order, (st.floats(-1, 1), amounts, amounts, prices)),
-    (rules.smallest_order, kernel._smallest_order, (st.floats(0, 1e6), amounts)),
-    (rules.is_sendable, kernel._is_sendable, (amounts, amounts, prices, st.floats(0, 1e6))),
-    (rules.fill_price, kernel._fill_price, (prices, amounts, st.floats(0, 0.1))),
-    (rules.margin_held, kernel._margin_held, (amounts, prices, leverages)),
-    (rules.payable_amount, kernel._payable_amount, (amounts, amounts, prices, prices, fees, leverages, amounts)),
-    (rules.fee_paid, kernel._fee_paid, (amounts, prices, fees)),
-    (rules.cash_after, kernel._cash_after, (amounts, amounts, prices, sizes)),
-    (rules.held_after, kernel._held_after, (amounts, amounts, steps)),
-    (rules.execution_phase, kernel._execution_phase, (amounts, amounts)),
+    (rules.round_to_step, kernel_rules.round_to_step, (amounts, steps, st.sampled_from([STEP_NOISE, SUM_NOISE]))),
+    (rules.unrounded_order, kernel_rules.unrounded_order, (st.floats(-1, 1), amounts, amounts, prices)),
+    (rules.smallest_order, kernel_rules.smallest_order, (st.floats(0, 1e6), amounts)),
+    (rules.is_sendable, kernel_rules.is_sendable, (amounts, amounts, prices, st.floats(0, 1e6), steps)),
+    (rules.fill_price, kernel_rules.fill_price, (prices, amounts, st.floats(0, 0.1))),
+    (rules.margin_held, kernel_rules.margin_held, (amounts, prices, leverages)),
+    (rules.payable_amount, kernel_rules.payable_amount, (amounts, amounts, prices, prices, fees, leverages, amounts)),
+    (rules.fee_paid, kernel_rules.fee_paid, (amounts, prices, fees)),
+    (rules.cash_after, kernel_rules.cash_after, (amounts, amounts, prices, sizes)),
+    (rules.held_after, kernel_rules.held_after, (amounts, amounts, steps)),
+    (rules.execution_phase, kernel_rules.execution_phase, (amounts, amounts)),
+    (rules.significant_step, kernel_rules.significant_step, (amounts, st.integers(0, 15))),
+    (rules.round_price, kernel_rules.round_price, (prices, steps, st.sampled_from([-1, 0, 1]))),
+    (rules.is_open, kernel_rules.is_open, (amounts, steps)),
+    (rules.slippage_of, kernel_rules.slippage_of, (amounts, volumes, fractions, fractions, fractions)),
+    (rules.received, kernel_rules.received, (amounts, fees, st.booleans())),
+    (rules.liquidation_share, kernel_rules.liquidation_share, (amounts, amounts)),
 ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,18 @@ import pandas as pd
 import pytest
 
 from data import Market, ValidationError
-from engine import Costs, Exits, Result, RiskLimits, Strategy, Venue, backtest, paper
+from engine import (
+    Costs,
+    Exits,
+    LimitOrders,
+    Result,
+    RiskLimits,
+    SquareRootImpact,
+    Strategy,
+    Venue,
+    backtest,
+    paper,
+)
 from engine.run import prepare
 
 BARS = 6
@@ -295,49 +307,83 @@ def test_venues_that_miss_a_symbol_or_name_an_unknown_one() -> None:
     refused(Given(), "must hold a Venue for each symbol", venue={"BTC/USDT": Venue(), "ETH/USDT": 0.001})
 
 
-# What no broker executes yet
-
-
-def test_exits_are_refused_and_not_ignored() -> None:
-    @dataclass(frozen=True)
-    class Barred(Given):
-        exits: Exits | None = None
-
-    assert len(backtest(Barred(), market()).orders) > 0
-    refused(Barred(exits=Exits(stop_loss=0.05)), "exits (rule 5) are not executed by this version", "leave exits out")
-
-
-def test_risk_limits_and_funding_are_refused_and_not_ignored() -> None:
-    refused(Given(), "risk limits (rule 7)", "pass risk=None", risk=RiskLimits(max_position=0.5))
-    refused(Given(), "funding (rule 8)", "pass funding=None", costs=Costs(funding=pd.Series([0.0001])))
-
-
 # What a run then holds
 
 
-def test_run_is_laid_out_as_float_arrays_that_numba_compiles_once_for() -> None:
+def test_run_is_laid_out_as_arrays_of_the_types_that_numba_compiles_once_for() -> None:
     single = Market.from_frames({"BTC/USDT": candles()}, timeframe="1h")
+    venue = Venue(amount_step=1, min_notional=5)
     ready = [
-        prepare(Given(weights()[list(m.symbols)]), m, 100, Costs(0, 0), Venue(amount_step=1, min_notional=5), None)
-        for m in (market(), single)
+        prepare(Given(weights()[list(m.symbols)]), m, 100, Costs(0, 0), venue, None, None) for m in (market(), single)
     ]
     for run in ready:
-        for array in (run.targets, run.open, run.close, run.steps, run.minima, run.leverages):
+        bars, terms = run.setup.bars, run.setup.terms
+        floats = (run.targets, run.scale, bars.open, bars.high, bars.low, bars.close, bars.volume, terms.tiers)
+        for array in (*floats, terms.borrow, terms.funding_before, terms.funding_within):
             assert array.dtype == np.float64
+        for array in (*floats, bars.times, bars.days, terms.venues):
             assert array.flags.c_contiguous
             assert array.flags.writeable
+        assert bars.times.dtype == bars.days.dtype == np.int64
         assert isinstance(run.cash, float)
-    assert ready[0].targets.shape == ready[0].open.shape == (BARS, 2)
+    assert ready[0].targets.shape == ready[0].setup.bars.open.shape == (BARS, 2)
+
+
+def test_costs_of_whole_numbers_and_of_fractions_are_laid_out_alike() -> None:
+    impact = Costs(slippage=SquareRootImpact(coefficient=0, base=0))
+    for costs in (Costs(0, 0), Costs(0.001, 0.0005), impact):
+        terms = prepare(Given(), market(), 100, costs, Venue(), None, None).setup.terms
+        assert [type(value) for value in (terms.slip_base, terms.slip_coefficient, terms.slip_most)] == [float] * 3
+    limits = prepare(Given(), market(), 100, Costs(), Venue(), RiskLimits(max_gross=1), None).setup.limits
+    assert (limits.on, limits.gross, type(limits.gross), limits.net) == (True, 1.0, float, np.inf)
 
 
 def test_result_says_what_ran_under_which_terms() -> None:
-    result = backtest(Given(), market(), costs=Costs(fee=(0.0, 0.002), slippage=0.001), venue=Venue(amount_step=0.5))
+    @dataclass(frozen=True, eq=False)
+    class Barred(Given):
+        exits: Exits | None = None
+
+    funding = pd.Series([0.0001], INDEX[2:3])
+    result = backtest(
+        Barred(exits=Exits(stop_loss=0.05, trailing=(0.02, 0.01), time_limit=pd.Timedelta("1D"))),
+        market(),
+        costs=Costs(fee=(0.0, 0.002), slippage=0.001, funding=funding, tiers=((1e6, 0.0, 0.001),)),
+        venue=Venue(shorts=True, amount_step=0.5),
+        risk=RiskLimits(max_gross=1.5),
+        orders=LimitOrders(offset=0.01, alive=3, then="market"),
+    )
     meta = result.meta
-    assert meta["strategy"].endswith("Given")
+    assert meta["strategy"].endswith("Barred")
     assert meta["symbols"] == list(SYMBOLS)
     assert meta["bars"] == BARS
     assert meta["data"] == market().fingerprint()
-    assert meta["costs"] == {"fee": [0.0, 0.002], "slippage": 0.001, "funding": None}
-    assert meta["venue"]["ETH/USDT"] == dataclasses.asdict(Venue(amount_step=0.5))
+    hashed = meta["costs"].pop("funding")
+    assert hashed.startswith("sha256:")
+    assert meta["costs"] == {
+        "fee": [0.0, 0.002],
+        "slippage": 0.001,
+        "borrow": 0.0,
+        "tiers": [[1e6, 0.0, 0.001]],
+        "fee_in": "quote",
+    }
+    assert meta["exits"]["stop_loss"] == 0.05
+    assert meta["exits"]["trailing"] == [0.02, 0.01]
+    assert meta["exits"]["time_limit"] == "1 days 00:00:00"
+    assert meta["risk"]["max_gross"] == 1.5
+    assert meta["order_style"] == {"offset": 0.01, "alive": 3, "then": "market"}
+    venue = dataclasses.asdict(Venue(shorts=True, amount_step=0.5))
+    assert meta["venue"]["ETH/USDT"] == venue | {"max_amount": "inf", "max_notional": "inf"}
     assert {"ladder", "vectorbt", "numpy", "pandas", "python"} <= set(meta["versions"])
     assert "backtrader" in paper(Given(), market()).meta["versions"]
+    assert json.loads(json.dumps(meta, allow_nan=False)) == meta
+
+
+def test_other_funding_has_another_fingerprint_and_none_has_none() -> None:
+    def told(funding: pd.Series | None) -> Any:
+        venue = Venue(shorts=True)
+        return backtest(Given(), market(), costs=Costs(funding=funding), venue=venue).meta["costs"]["funding"]
+
+    one, other = pd.Series([0.0001], INDEX[2:3]), pd.Series([0.0002], INDEX[2:3])
+    assert told(one) == told(one.copy()) != told(other)
+    assert told(None) is None
+    assert backtest(Given(), market()).meta["exits"] is None

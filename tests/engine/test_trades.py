@@ -121,3 +121,62 @@ def test_profits_add_up_to_what_the_account_gained(fills):
     trades = pair_trades(table, prices_at(btc=17.0, eth=3.0, index=index))
     assert trades["pnl"].sum() == pytest.approx(cash + held[0] * 17.0 + held[1] * 3.0, abs=1e-6)
     assert trades["fees"].sum() == pytest.approx(sum(fill[3] for fill in fills))
+
+
+def bars_of(*ranges, index=INDEX):
+    """High and low of BTC/USDT by bar, the rest flat at 10."""
+    high, low = prices_at(index=index), prices_at(index=index)
+    for bar, lowest, highest in ranges:
+        high.iloc[bar, 0], low.iloc[bar, 0] = highest, lowest
+    return {"high": high, "low": low}
+
+
+def test_excursions_are_the_worst_and_the_best_price_while_held_over_the_average_entry():
+    ranges = bars_of((0, 1.0, 99.0), (1, 9.0, 10.5), (3, 10.0, 14.0), (5, 1.0, 99.0))
+    orders = orders_of((1, 0, 1.0, 10.0, 0), (2, 0, 1.0, 12.0, 0), (5, 0, -2.0, 11.5, 0))
+    trade = pair_trades(orders, prices_at(), **ranges).iloc[0]
+    assert trade["mae"] == pytest.approx(9 / 11 - 1)
+    assert trade["mfe"] == pytest.approx(14 / 11 - 1)
+    short = orders_of((1, 0, -1.0, 10.0, 0), (5, 0, 1.0, 9.5, 0))
+    trade = pair_trades(short, prices_at(), **ranges).iloc[0]
+    assert trade["mae"] == pytest.approx(1 - 14 / 10)
+    assert trade["mfe"] == pytest.approx(1 - 9 / 10)
+
+
+def test_excursions_of_an_exit_reach_its_price_though_its_bar_is_not_counted():
+    orders = orders_of((1, 0, 1.0, 10.0, 0), (1, 0, -1.0, 8.0, 0, "stop loss"))
+    trade = pair_trades(orders, prices_at(), **bars_of((1, 7.0, 13.0))).iloc[0]
+    assert (trade["mae"], trade["mfe"]) == (pytest.approx(-0.2), 0.0)
+
+
+def test_what_was_better_in_the_bar_of_a_limit_fill_may_lie_before_it_and_does_not_count():
+    for reason, best in (("target, limit", 0.0), ("target, limit expired", 0.4), ("target", 0.4)):
+        orders = orders_of((1, 0, 1.0, 10.0, 0, reason), (3, 0, -1.0, 10.0, 0))
+        trade = pair_trades(orders, prices_at(), **bars_of((1, 9.0, 14.0))).iloc[0]
+        assert (trade["mae"], trade["mfe"]) == (pytest.approx(-0.1), pytest.approx(best))
+
+
+def test_charges_belong_to_the_trade_that_was_open_when_their_bar_began():
+    charges = pd.DataFrame(
+        {
+            "at": INDEX[[2, 3, 4, 4]],
+            "symbol": ["BTC/USDT"] * 4,
+            "kind": ["funding", "borrow", "funding", "borrow"],
+            "paid": [0.5, 0.25, 1.0, 0.125],
+        }
+    )
+    orders = orders_of((1, 0, -1.0, 10.0, 0), (4, 0, 2.0, 10.0, 0), (6, 0, -1.0, 10.0, 0))
+    trades = pair_trades(orders, prices_at(), charges=charges)
+    assert trades["funding"].tolist() == [1.5, 0.0]
+    assert trades["borrow"].tolist() == [0.375, 0.0]
+    assert trades["pnl"].tolist() == pytest.approx([-1.875, 0.0])
+
+
+def test_rest_that_a_fee_in_coins_leaves_ends_the_trade_and_joins_the_next_at_its_price():
+    orders = orders_of((1, 0, 1.0, 10.0, 0.1), (3, 0, -0.9, 12.0, 0.12), (5, 0, 1.0, 14.0, 0.14), (7, 0, -1.0, 15.0, 0))
+    trades = pair_trades(orders, prices_at(btc=20.0), flat=np.array([0.1, 0.1]), fee_in_bought=True)
+    # 0.99 coins come for 10; 0.9 of them leave at 12, where 0.09 stay; with 0.99 more at 14 that is 1.08.
+    assert trades["open"].tolist() == [False, False]
+    assert trades["amount"].tolist() == pytest.approx([0.99, 1.08])
+    assert trades["pnl"].iloc[0] == pytest.approx(0.99 * 12 - 0.99 * 10 - 0.1 - 0.12)
+    assert trades["pnl"].iloc[1] == pytest.approx(1.08 * 15 - 0.99 * 14 - 0.09 * 12 - 0.14)

@@ -81,11 +81,13 @@ class Case:
             columns["target"] = self.strategy.targets(self.market)[symbol]
             if self.strategy.scales is not None:
                 columns["scale"] = self.strategy.scales.frame[symbol]
-            printer.text(f"  {symbol}\n{pd.DataFrame(columns).to_string(float_format=repr)}\n")
+            printer.text(f"  {symbol}\n{pd.DataFrame(columns).to_string(float_format=lambda value: repr(float(value)))}\n")
 
 
-# Round figures on purpose: exact ties are where two engines would part. The first of each list is the plainest.
-PRICES = st.one_of(st.sampled_from([10.0, 100.0, 1.0, 0.1, 0.3, 7.0]), st.floats(1e-8, 1e6))
+# Round figures on purpose: exact ties are where two engines would part. The first of each list is the plainest. A price
+# and two weights of each case may be any number.
+PRICES = [10.0, 100.0, 1.0, 0.1, 0.3, 7.0]
+TARGETS = [NAN, NAN, NAN, NAN, 0.0, 1.0, 0.5, 0.1, -0.5, -1.0]
 KINDS = ("move", "jump", "above", "below", "volume", "there", "target", "scale")
 CHOICES = {
     "move": [1.0, 1.0, 1.0, 1.1, 0.9, 0.98, 1.02, 1.001, 0.5, 2.0],
@@ -96,33 +98,45 @@ CHOICES = {
     "there": [True] * 8 + [False],
     "scale": [NAN, 1.0, 0.5, 2.0],
 }
-TARGETS = [NAN, NAN, NAN, NAN, 0.0, 1.0, 0.5, 0.1, -0.5, -1.0]
 FRACTIONS = [0.01, 0.05, 0.1, 0.02, 0.0001, 0.5]
+TRAILING = [(0.0001, 0.05), (0.01, 0.1), (0.02, 0.01), (0.05, 0.5), (0.1, 0.02)]
+TIERS = ((1.0, 0.0, 0.0005), (5_000.0, -0.0001, 0.0002))
 MOST_SYMBOLS = 5
+ANYTHING = st.tuples(st.floats(1e-8, 1e6), st.floats(-1, 1), st.floats(-1, 1))
+ROW = st.binary(min_size=len(KINDS) * MOST_SYMBOLS, max_size=len(KINDS) * MOST_SYMBOLS)
+TERMS = st.binary(min_size=120, max_size=120)
 
 
-def maybe(choices: list[Any], nothing: int = 1) -> st.SearchStrategy:
-    """One of the choices, or None as often as `nothing` of them."""
-    return st.sampled_from([None] * nothing + choices)
+class Picks:
+    """Choices of one run that are made once: a byte for each, read one after the other."""
+
+    def __init__(self, drawn: bytes) -> None:
+        self._bytes = iter(drawn)
+
+    def one(self, *choices: Any) -> Any:
+        return choices[next(self._bytes) % len(choices)]
+
+    def maybe(self, choices: list[Any], nothing: int = 1) -> Any:
+        """One of the choices, or None as often as `nothing` of them."""
+        return self.one(*[None] * nothing, *choices)
 
 
-@st.composite
-def choices(draw: st.DrawFn, bars: int, symbols: int) -> dict[str, np.ndarray]:
-    """By kind, what was chosen, (bars, symbols). Rows are as wide for one symbol as for five: fewer keep what they had."""
-    width = len(KINDS) * MOST_SYMBOLS
-    rows = [draw(st.binary(min_size=width, max_size=width)) for _ in range(bars)]
-    places = np.frombuffer(b"".join(rows), dtype=np.uint8).reshape(bars, MOST_SYMBOLS, len(KINDS))[:, :symbols]
-    lists = {**CHOICES, "target": [*TARGETS, *draw(st.tuples(st.floats(-1, 1), st.floats(-1, 1)))]}
-    return {kind: np.array(lists[kind])[places[:, :, at] % len(lists[kind])] for at, kind in enumerate(KINDS)}
+def hours(*counts: float) -> list[pd.Timedelta]:
+    return [pd.Timedelta(hours=count) for count in counts]
 
 
-@st.composite
-def markets(draw: st.DrawFn, names: list[str]) -> tuple[Market, dict[str, pd.DataFrame]]:
-    """Flat bars, jumps through any barrier, long wicks, zero volume, missing bars, days without any; and the tables."""
-    timeframe, first, most = draw(st.sampled_from([("1h", 0, 30), ("1h", 22, 30), ("4h", 20, 30), ("1d", 0, 40)]))
-    bars = draw(st.integers(2, most))
-    chosen = draw(choices(bars, len(names)))
-    base = np.array([draw(PRICES) for _ in names])
+def make_market(pick: Picks, rows: list[bytes], anything: tuple[float, ...]) -> tuple[Market, dict[str, pd.DataFrame]]:
+    """Flat bars, jumps through any barrier, long wicks, zero volume, missing bars, days without any; and the tables.
+
+    Rows are as wide for one symbol as for five: of fewer each keeps what it had.
+    """
+    timeframe, first = pick.one(("1h", 0), ("1h", 22), ("4h", 20), ("1d", 0))
+    names = [f"S{number}/USD" for number in range(pick.one(1, 2, 3, 4, 5))]
+    bars = len(rows)
+    places = np.frombuffer(b"".join(rows), dtype=np.uint8).reshape(bars, MOST_SYMBOLS, len(KINDS))[:, : len(names)]
+    lists = {**CHOICES, "target": TARGETS + list(anything[1:])}
+    chosen = {kind: np.array(lists[kind])[places[:, :, at] % len(lists[kind])] for at, kind in enumerate(KINDS)}
+    base = np.array([pick.one(*PRICES, anything[0]) for _ in range(MOST_SYMBOLS)][: len(names)])
     close = base * np.cumprod(chosen["move"], axis=0)
     opens = np.vstack([base, close[:-1]]) * chosen["jump"]
     prices = {
@@ -135,125 +149,103 @@ def markets(draw: st.DrawFn, names: list[str]) -> tuple[Market, dict[str, pd.Dat
     there = chosen["there"].copy()
     there[0, ~there.any(axis=0)] = True
     step = parse_timeframe(timeframe)
-    outage = draw(st.sampled_from([0, 0, 0, 3, 40])) * (np.arange(bars) >= draw(st.integers(1, bars - 1)))
+    outage = pick.one(0, 0, 0, 3, 40) * (np.arange(bars) >= pick.one(*range(1, bars)))
     start = pd.Timestamp("2024-01-01", tz="UTC") + pd.Timedelta(hours=first)
     index = pd.DatetimeIndex(start + (np.arange(bars) + outage) * step, name="time").as_unit("ns")
-    rows = there.any(axis=1)
-    on_grid = draw(st.booleans())
+    rows_kept = there.any(axis=1)
+    grid = pd.date_range(index[rows_kept][0], index[rows_kept][-1], freq=step, name="time").as_unit("ns")
+    on_grid = pick.one(False, True)
+    columns = pd.Index(names, name="symbol")
 
     def table(values: np.ndarray) -> pd.DataFrame:
-        frame = pd.DataFrame(values[rows], index=index[rows], columns=pd.Index(names, name="symbol"))
+        frame = pd.DataFrame(values[rows_kept], index=index[rows_kept], columns=columns)
         return frame.reindex(grid) if on_grid else frame
 
-    grid = pd.date_range(index[rows][0], index[rows][-1], freq=step, name="time").as_unit("ns")
     market = Market({name: table(np.where(there, values, NAN)) for name, values in prices.items()}, timeframe)
-    return market, {"target": table(chosen["target"]), "scale": table(chosen["scale"])}
+    return market, {name: table(chosen[name]) for name in ("target", "scale")}
 
 
-@st.composite
-def exits(draw: st.DrawFn) -> Exits | None:
-    if draw(st.integers(0, 3)) == 0:
-        return None
-    trailing = draw(maybe([(0.0001, 0.05), (0.01, 0.1), (0.02, 0.01), (0.05, 0.5), (0.1, 0.02)], 3))
-    limits = ["1h", "3h", "90min", "8h", "2D"]
+def make_exits(pick: Picks) -> Exits:
     return Exits(
-        stop_loss=draw(maybe(FRACTIONS, 3)),
-        take_profit=draw(maybe(FRACTIONS, 3)),
-        trailing=trailing,
-        time_limit=draw(maybe([pd.Timedelta(limit) for limit in limits], 8)),
+        stop_loss=pick.maybe(FRACTIONS, 3),
+        take_profit=pick.maybe(FRACTIONS, 3),
+        trailing=pick.maybe(TRAILING, 3),
+        time_limit=pick.maybe(hours(1, 3, 1.5, 8, 48), 8),
     )
 
 
-@st.composite
-def venues(draw: st.DrawFn, shorts: bool) -> Venue:
-    leverage = draw(st.sampled_from([1.0, 1.0, 3.0, 10.0])) if shorts else 1.0
+def make_venue(pick: Picks, shorts: bool) -> Venue:
+    leverage, margin = pick.one(1.0, 1.0, 3.0, 10.0), pick.one(0.0, 0.01, 0.09)
     return Venue(
         shorts=shorts,
-        leverage=leverage,
-        maintenance_margin=draw(st.sampled_from([0.0, 0.01, 0.09])) if shorts else 0.0,
-        amount_step=draw(st.sampled_from([0.0, 0.001, 0.1, 1.0, 0.003, 25.0, 1e-8])),
-        price_tick=draw(st.sampled_from([0.0, 0.0, 0.01, 1e-8])),
-        price_digits=draw(st.sampled_from([0, 0, 5])),
-        min_notional=draw(st.sampled_from([0.0, 0.0, 10.0, 123.4])),
-        min_amount=draw(st.sampled_from([0.0, 0.0, 0.5])),
-        max_amount=draw(st.sampled_from([INF, INF, 50.0])),
-        max_notional=draw(st.sampled_from([INF, INF, 5_000.0])),
-        fees=draw(st.sampled_from([(0.001, 0.001), (-0.0001, 0.0007)])),
+        leverage=leverage if shorts else 1.0,
+        maintenance_margin=margin if shorts else 0.0,
+        amount_step=pick.one(0.0, 0.001, 0.1, 1.0, 0.003, 25.0, 1e-8),
+        price_tick=pick.one(0.0, 0.0, 0.01, 1e-8),
+        price_digits=pick.one(0, 0, 5),
+        min_notional=pick.one(0.0, 0.0, 10.0, 123.4),
+        min_amount=pick.one(0.0, 0.0, 0.5),
+        max_amount=pick.one(INF, INF, 50.0),
+        max_notional=pick.one(INF, INF, 5_000.0),
+        fees=pick.one((0.001, 0.001), (-0.0001, 0.0007)),
     )
 
 
-@st.composite
-def costs(draw: st.DrawFn, spot: bool, market: Market) -> Costs:
-    funding = None
-    if not spot and draw(st.booleans()):
-        late = pd.Timedelta(draw(st.sampled_from(["0min", "30min"])))
-        every = draw(st.sampled_from(["1h", "40min", "8h", "1D"]))
-        times = pd.date_range(market.index[0] + late, periods=draw(st.integers(1, 8)), freq=every)
-        rates = st.sampled_from([0.0001, -0.0001, 0.01, 0.0])
-        funding = pd.Series(draw(st.lists(rates, min_size=len(times), max_size=len(times))), index=times)
-        if draw(st.booleans()):
-            funding = {market.symbols[0]: funding}
-    tiers = draw(st.sampled_from([(), (), ((1.0, 0.0, 0.0005), (5_000.0, -0.0001, 0.0002))]))
-    fees = [0.0, 0.001, 0.05, (0.0002, 0.0007), (-0.0001, 0.0005), *(["venue"] if not tiers else [])]
-    impact = SquareRootImpact(coefficient=0.1, base=0.0005, most=0.05)
+def make_costs(pick: Picks, spot: bool, market: Market) -> Costs:
+    first = market.index[0] + pick.one(*hours(0, 0.5))
+    times = pd.date_range(first, periods=8, freq=pick.one("1h", "40min", "8h", "1D"))
+    rates: Any = pd.Series([pick.one(0.0001, -0.0001, 0.01, 0.0) for _ in times], index=times)
+    rates = pick.one(None, rates, {market.symbols[0]: rates})
+    tiers = pick.one((), (), TIERS)
+    fee = pick.one(0.0, 0.001, 0.05, (0.0002, 0.0007), (-0.0001, 0.0005), 0.0007 if tiers else "venue")
+    fee_in = pick.one("quote", "bought")
     return Costs(
-        fee=draw(st.sampled_from(fees)),
-        slippage=draw(st.sampled_from([0.0, 0.0005, 0.01, impact])),
-        funding=funding,
-        borrow=draw(st.sampled_from([0.0, 0.0, 0.5])),
+        fee=fee,
+        slippage=pick.one(0.0, 0.0005, 0.01, SquareRootImpact(coefficient=0.1, base=0.0005, most=0.05)),
+        funding=None if spot else rates,
+        borrow=pick.one(0.0, 0.0, 0.5),
         tiers=tiers,
-        fee_in=draw(st.sampled_from(["quote", "bought"])) if spot else "quote",
+        fee_in=fee_in if spot else "quote",
     )
 
 
-@st.composite
-def limits(draw: st.DrawFn) -> RiskLimits:
+def make_limits(pick: Picks) -> RiskLimits:
     return RiskLimits(
-        max_position=draw(maybe([0.3, 1.0], 3)),
-        max_gross=draw(maybe([0.7, 1.5], 3)),
-        max_net=draw(maybe([0.2, 1.0], 3)),
-        max_order_notional=draw(maybe([50.0, 2_000.0], 4)),
-        max_daily_loss=draw(maybe([0.02, 0.2], 4)),
-        max_drawdown=draw(maybe([0.05, 0.4], 6)),
-        max_orders_per_minute=draw(maybe([1, 2], 6)),
-        max_data_age=draw(maybe([pd.Timedelta("30min"), pd.Timedelta("2h")], 8)),
-        price_collar=draw(maybe([0.01, 0.2], 4)),
+        max_position=pick.maybe([0.3, 1.0], 3),
+        max_gross=pick.maybe([0.7, 1.5], 3),
+        max_net=pick.maybe([0.2, 1.0], 3),
+        max_order_notional=pick.maybe([50.0, 2_000.0], 4),
+        max_daily_loss=pick.maybe([0.02, 0.2], 4),
+        max_drawdown=pick.maybe([0.05, 0.4], 6),
+        max_orders_per_minute=pick.maybe([1, 2], 6),
+        max_data_age=pick.maybe(hours(0.5, 2), 8),
+        price_collar=pick.maybe([0.01, 0.2], 4),
     )
 
 
 @st.composite
-def cases(draw: st.DrawFn, *, spot: bool | None = None, limited: bool | None = None, exited: bool = False) -> Case:
-    """Any run; or one on spot, one with risk limits, one with barriers.
-
-    An account is on spot, on venues with shorts, or on both.
-    """
-    names = [f"S{number}/USD" for number in range(draw(st.integers(1, MOST_SYMBOLS)))]
-    kind = "spot" if spot else draw(st.sampled_from(["spot", "shorts", "shorts", "mixed"]))
-    if kind == "mixed":
-        shorts = {name: draw(st.booleans()) for name in names}
-    else:
-        shorts = dict.fromkeys(names, kind == "shorts")
-    market, tables = draw(markets(names))
-    barriers = draw(exits().filter(lambda exits: exits is not None) if exited else exits())
-    targets = tables["target"]
-    targets = targets.mask((targets < 0.0) & ~np.array([shorts[name] for name in names]), -targets)
-    scaled = barriers is not None and draw(st.booleans())
-    if kind != "mixed" and draw(st.booleans()):
-        venue: Any = draw(venues(shorts[names[0]]))
-    else:
-        venue = {name: draw(venues(shorts[name])) for name in names}
-    has_limits = draw(st.booleans()) if limited is None else limited
-    style = LimitOrders(
-        offset=draw(st.sampled_from([0.0, 0.01, 0.1])),
-        alive=draw(st.integers(1, 3)),
-        then=draw(st.sampled_from(["cancel", "market"])),
-    )
+def cases(draw: st.DrawFn, *, spot: bool | None = None, limited: bool | None = None, exited: bool | None = None) -> Case:
+    """Any run; or one on spot, one with risk limits, one with barriers. An account is on spot, with shorts, or on both."""
+    pick = Picks(draw(TERMS))
+    rows = [draw(ROW) for _ in range(draw(st.integers(2, 30)))]
+    market, tables = make_market(pick, rows, draw(ANYTHING))
+    kind = pick.one("spot", "shorts", "shorts", "mixed")
+    shorts = [pick.one(True, False) if kind == "mixed" else kind == "shorts" for _ in range(MOST_SYMBOLS)]
+    shorts = [each and not spot for each in shorts[: len(market.symbols)]]
+    scaled, barriers, own_barriers = pick.one(False, True), make_exits(pick), pick.one(False, True, True, True)
+    barriers = barriers if (own_barriers if exited is None else exited) else None
+    risk, own_risk = make_limits(pick), pick.one(False, True)
+    style = LimitOrders(offset=pick.one(0.0, 0.01, 0.1), alive=pick.one(1, 2, 3), then=pick.one("cancel", "market"))
     terms = {
-        "cash": draw(st.sampled_from([1_000.0, 100.0, 1.0, 12_345.67])),
-        "costs": draw(costs(not any(shorts.values()), market)),
-        "venue": venue,
-        "risk": draw(limits()) if has_limits else None,
-        "orders": draw(maybe([style])),
+        "cash": pick.one(1_000.0, 100.0, 1.0, 12_345.67),
+        "costs": make_costs(pick, not any(shorts), market),
+        "risk": risk if (own_risk if limited is None else limited) else None,
+        "orders": pick.maybe([style]),
     }
-    scale = Table(tables["scale"]) if scaled else None
-    return Case(Drawn(Table(targets), barriers, scale, draw(st.integers(0, 4))), market, terms)
+    one_venue = pick.one(True, False) and kind != "mixed"
+    venues = {name: make_venue(pick, each) for name, each in zip(market.symbols, shorts, strict=True)}
+    terms["venue"] = venues[market.symbols[0]] if one_venue else venues
+    targets = tables["target"]
+    targets = targets.mask((targets < 0.0) & ~np.array(shorts), -targets)
+    scale = Table(tables["scale"]) if scaled and barriers is not None else None
+    return Case(Drawn(Table(targets), barriers, scale, pick.one(0, 1, 2, 3, 4)), market, terms)
