@@ -392,7 +392,8 @@ class Broker(bt.brokers.BackBroker):  # type: ignore[misc]
         self._fees.rate, self._allowed = 0.0 if bought else rate, abs(got)
         booked_price = price / (1.0 - rate) if bought else price
         notional = got * booked_price
-        lent = max(notional + paid - self.cash + rules.STEP_NOISE * abs(notional), 0.0)
+        commission = 0.0 if bought else paid
+        lent = max(notional + commission - self.cash + rules.STEP_NOISE * abs(notional), 0.0)
         self.cash += lent
         self.pending.remove(order)
         super()._execute(order, ago=ago, price=booked_price)
