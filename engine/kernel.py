@@ -14,9 +14,12 @@ from engine.compiled import compile_cached
 from engine.kernel_orders import (
     fill_at_open,
     fill_resting,
+    is_endangered,
     leave_at_barrier,
     liquidate,
     set_barriers,
+    share_of_liquidation,
+    stop_or_liquidate,
 )
 from engine.kernel_rules import (
     CASH,
@@ -25,11 +28,11 @@ from engine.kernel_rules import (
     HALT,
     LIMIT,
     MARKET,
-    NO,
     NOBODY,
     NONE,
     PEAK,
     RESUME,
+    WHOLE,
     best_price,
     closing_order,
     event,
@@ -206,6 +209,9 @@ with compile_cached(
                 fill_at_open(row, setup, state, out)
             if has_funding:
                 _charge(row, terms.funding_within, setup, state, out.funding)
+            if terms.liquidates and is_endangered(row, setup, state):
+                stop_or_liquidate(row, setup, state, out)
+            fills = out.counts[0]
             if has_exits:
                 for col in range(columns):
                     if holdings[col].held == 0.0 or np.isnan(bars.close[row, col]):
@@ -217,22 +223,13 @@ with compile_cached(
                         reached = high >= holdings[col].stop or low <= holdings[col].profit
                     late = exits.time_limit > 0 and bars.times[row] - holdings[col].opened >= exits.time_limit
                     if (reached or late) and has_position(col, holdings[col].held, terms):
-                        leave_at_barrier(row, col, bars.open[row, col], NO, setup, state, out)
+                        leave_at_barrier(row, col, bars.open[row, col], WHOLE, setup, state, out)
             if desk.waiting[LIMIT] > 0:
                 fill_resting(row, setup, state, out)
-            if terms.liquidates:
-                worst, holds = desk.money[CASH], False
-                for col in range(columns):
-                    if holdings[col].held != 0.0:
-                        holds = True
-                        price = bars.low[row, col] if holdings[col].held > 0.0 else bars.high[row, col]
-                        if np.isnan(price):
-                            price = holdings[col].last_close
-                        worst += (
-                            holdings[col].held * price - abs(holdings[col].held) * price * terms.venues[col].maintenance
-                        )
-                if holds and worst <= 0.0:
-                    liquidate(row, setup, state, out)
+            if terms.liquidates and out.counts[0] > fills and is_endangered(row, setup, state):
+                share = share_of_liquidation(row, setup, state)
+                if share <= 1.0:
+                    liquidate(row, share, setup, state, out)
             wanted = False
             for col in range(columns):
                 close = bars.close[row, col]

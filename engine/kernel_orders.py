@@ -9,15 +9,17 @@ from engine import guard, kernel_rules, reasons, rules
 from engine.compiled import compile_cached
 from engine.guard import NS_PER_MINUTE
 from engine.kernel_rules import (
+    ADVERSE,
     ALLOWED,
+    AT_OPEN,
     BLOCKED,
     CASH,
     CUT,
     LIMIT,
     MARKET,
     NO,
+    NOBODY,
     NONE,
-    YES,
     average_entry,
     barrier_price,
     cash_after,
@@ -33,6 +35,7 @@ from engine.kernel_rules import (
     is_tighter,
     largest_opening,
     liquidation_share,
+    path_share,
     payable_amount,
     profit_reference,
     received,
@@ -211,24 +214,26 @@ with compile_cached(*kernel_rules.SOURCES, kernel_rules.__file__, reasons.__file
                     attempt(row, col, price, holdings[col].taker, pending[col].reason, setup, state, out)
 
     @njit(cache=True)
-    def leave_at_barrier(row, col, start, adverse_only, setup, state, out):  # type: ignore[no-untyped-def]
+    def leave_at_barrier(row, col, start, which, setup, state, out):  # type: ignore[no-untyped-def]
         """Leave a position whose barrier this bar, from price `start` on, has reached; nothing where it has not."""
         bars, exits = setup.bars, setup.barriers
         holdings, pending, _ = state
         held = holdings[col].held
         side = 1.0 if held > 0.0 else -1.0
         high, low, stop = bars.high[row, col], bars.low[row, col], holdings[col].stop
+        if which == AT_OPEN:
+            high = low = start
         amount = closing_order(col, held, setup.terms)
         late = exits.time_limit > 0 and bars.times[row] - holdings[col].opened >= exits.time_limit
         rests = False
-        if late and adverse_only == 0:
+        if late and which != ADVERSE:
             reference, reason = start, reasons.TIME_LIMIT
         else:
             # A bar that opens at its profit cannot open at its stop: the stop is asked first, at the open and within.
             reference = stop_reference(side, start, high, low, stop)
             reason = reasons.TRAILING_STOP if holdings[col].trailing == 1 else reasons.STOP_LOSS
             opens_at_profit = side * (start - holdings[col].profit) >= 0.0
-            if adverse_only == 0 and (np.isnan(reference) or opens_at_profit):
+            if which != ADVERSE and (np.isnan(reference) or opens_at_profit):
                 reference = profit_reference(side, start, high, low, holdings[col].profit)
                 reason, rests = reasons.TAKE_PROFIT, True
         if np.isnan(reference):
@@ -254,52 +259,94 @@ with compile_cached(*kernel_rules.SOURCES, kernel_rules.__file__, reasons.__file
             holdings[col].mark = price
             attempt(row, col, price, holdings[col].maker, np.int64(reasons.LIMIT_TARGET), setup, state, out)
             if has_position(col, holdings[col].held, setup.terms):
-                leave_at_barrier(row, col, price, YES, setup, state, out)
+                leave_at_barrier(row, col, price, ADVERSE, setup, state, out)
 
     @njit(cache=True)
-    def liquidate(row, setup, state, out):  # type: ignore[no-untyped-def]
-        """Close everything where the bar takes equity to the maintenance margin; see `rules.liquidation_share`."""
-        bars, terms = setup.bars, setup.terms
-        holdings, pending, desk = state
-        at_open = desk.money[CASH]
-        at_worst = desk.money[CASH]
+    def worst_price(row, col, setup, holdings):  # type: ignore[no-untyped-def]
+        """The bar's extreme against a position; the last close where there is no bar."""
+        bars = setup.bars
+        if np.isnan(bars.close[row, col]):
+            return holdings[col].last_close
+        return bars.low[row, col] if holdings[col].held > 0.0 else bars.high[row, col]
+
+    @njit(cache=True)
+    def first_price(row, col, setup, holdings):  # type: ignore[no-untyped-def]
+        price = setup.bars.open[row, col]
+        return holdings[col].last_close if np.isnan(price) else price
+
+    @njit(cache=True)
+    def is_endangered(row, setup, state):  # type: ignore[no-untyped-def]
+        """Whether the bar's adverse extremes, all at once, take equity to the maintenance margin."""
+        holdings, _, desk = state
+        left, holds = desk.money[CASH], False
         for col in range(len(holdings)):
             held = holdings[col].held
             if held != 0.0:
-                first = worst = holdings[col].last_close
-                if not np.isnan(bars.close[row, col]):
-                    first = bars.open[row, col]
-                    worst = bars.low[row, col] if held > 0.0 else bars.high[row, col]
-                at_open += held * first - abs(held) * first * terms.venues[col].maintenance
-                at_worst += held * worst - abs(held) * worst * terms.venues[col].maintenance
-        share = liquidation_share(at_open, at_worst)
-        if share > 1.0:
-            return
+                holds = True
+                worst = worst_price(row, col, setup, holdings)
+                left += held * worst - abs(held) * worst * setup.terms.venues[col].maintenance
+        return holds and left <= 0.0
+
+    @njit(cache=True)
+    def share_of_liquidation(row, setup, state):  # type: ignore[no-untyped-def]
+        """How far the bar's prices move until the account is liquidated; 2 where it is not."""
+        holdings, _, desk = state
+        at_open = at_worst = desk.money[CASH]
+        holds = False
+        for col in range(len(holdings)):
+            held, margin = holdings[col].held, setup.terms.venues[col].maintenance
+            if held != 0.0:
+                holds = True
+                first = first_price(row, col, setup, holdings)
+                worst = worst_price(row, col, setup, holdings)
+                at_open += held * first - abs(held) * first * margin
+                at_worst += held * worst - abs(held) * worst * margin
+        return liquidation_share(at_open, at_worst) if holds else 2.0
+
+    @njit(cache=True)
+    def liquidate(row, share, setup, state, out):  # type: ignore[no-untyped-def]
+        """Close everything where the bar's prices are after that share of their way, and drop what waits."""
+        terms = setup.terms
+        holdings, pending, _ = state
         for col in range(len(holdings)):
             held = holdings[col].held
             if has_position(col, held, terms):
-                reference = holdings[col].last_close
-                if not np.isnan(bars.close[row, col]):
-                    worst = bars.low[row, col] if held > 0.0 else bars.high[row, col]
-                    reference = bars.open[row, col] + share * (worst - bars.open[row, col])
+                first = first_price(row, col, setup, holdings)
+                reference = first + share * (worst_price(row, col, setup, holdings) - first)
                 amount = closing_order(col, held, terms)
                 price = slipped(col, reference, amount, setup, holdings)
-                fee, decided = holdings[col].taker, holdings[col].decided
-                execute(
-                    row,
-                    col,
-                    amount,
-                    price,
-                    fee,
-                    np.int64(reasons.LIQUIDATION),
-                    NO,
-                    decided,
-                    1.0,
-                    NO,
-                    setup,
-                    state,
-                    out,
-                )
+                fee, decided, why = holdings[col].taker, holdings[col].decided, np.int64(reasons.LIQUIDATION)
+                execute(row, col, amount, price, fee, why, NO, decided, 1.0, NO, setup, state, out)
         for col in range(len(holdings)):
             if pending[col].kind != NONE:
                 set_kind(col, NONE, state)
+
+    @njit(cache=True)
+    def stop_or_liquidate(row, setup, state, out):  # type: ignore[no-untyped-def]
+        """What comes first on the way to the adverse extremes of an endangering bar: stops or liquidation.
+
+        Each stop that goes off leaves less to lose, so the place of liquidation is found anew after it.
+        """
+        bars = setup.bars
+        holdings, _, _ = state
+        for col in range(len(holdings)):
+            if has_position(col, holdings[col].held, setup.terms) and not np.isnan(bars.close[row, col]):
+                leave_at_barrier(row, col, bars.open[row, col], AT_OPEN, setup, state, out)
+        while True:
+            nearest, chosen = 2.0, NOBODY
+            for col in range(len(holdings)):
+                stop = holdings[col].stop
+                if np.isnan(stop) or np.isnan(bars.close[row, col]):
+                    continue
+                worst = worst_price(row, col, setup, holdings)
+                if (worst <= stop) if holdings[col].held > 0.0 else (worst >= stop):
+                    share = path_share(bars.open[row, col], worst, stop)
+                    if share < nearest:
+                        nearest, chosen = share, np.int64(col)
+            share = share_of_liquidation(row, setup, state)
+            if share <= 1.0 and share <= nearest:
+                liquidate(row, share, setup, state, out)
+                return
+            if chosen == NOBODY:
+                return
+            leave_at_barrier(row, chosen, bars.open[row, chosen], ADVERSE, setup, state, out)

@@ -15,7 +15,9 @@ from engine.compiled import compile_cached
 # Places in `Desk.money`.
 CASH, EQUITY, DAY_START, PEAK = range(4)
 # numba compiles a function anew for each literal that it is called with, a plain int of a module too.
-NO, YES, NOBODY = np.int64(0), np.int64(1), np.int64(-1)
+NO, NOBODY = np.int64(0), np.int64(-1)
+# Which of a position's barriers are asked: all, those that the bar opens beyond, the stop alone.
+WHOLE, AT_OPEN, ADVERSE = (np.int64(number) for number in range(3))
 ALLOWED, CUT, BLOCKED, HALT, RESUME = (np.int64(number) for number in range(5))
 NONE, MARKET, LIMIT = (np.int64(number) for number in range(3))
 
@@ -39,6 +41,7 @@ with compile_cached(*SOURCES, __file__):
     held_after = njit(cache=True)(rules.held_after)
     execution_phase = njit(cache=True)(rules.execution_phase)
     liquidation_share = njit(cache=True)(rules.liquidation_share)
+    path_share = njit(cache=True)(rules.path_share)
     average_entry = njit(cache=True)(barriers.average_entry)
     barrier_price = njit(cache=True)(barriers.barrier_price)
     trailing_price = njit(cache=True)(barriers.trailing_price)

@@ -11,7 +11,7 @@ This file subclasses backtrader and so is licensed as backtrader is; see docs/li
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import backtrader as bt
 import numpy as np
@@ -77,24 +77,24 @@ class Broker(bt.brokers.BackBroker):  # type: ignore[misc]
         present = [column for column, there in enumerate(self._has_bar[row]) if there]
         if row == 0 or self._days[row] != self._days[row - 1]:
             self._begin_day()
-        if self._lending:
-            self._lend()
-        if self._funding[0]:
-            self._charge(self._funding[0][row], present)
+        self._lend()
+        self._charge(self._funding[0], present)
         if self._waiting or self._setup.terms.liquidates:
             for column in present:
                 self.holdings[column].mark = self._symbols[column].open[0]
         if self._waiting:
             self._fill_at_open(present)
-        if self._funding[1]:
-            self._charge(self._funding[1][row], present)
+        self._charge(self._funding[1], present)
+        liquidates = self._setup.terms.liquidates
+        if liquidates and self._liquidation_share(present) <= 1.0:
+            self._stop_or_liquidate(present)
         for column in present:
             if self._is_open(column):
-                self._watch(column, self._symbols[column].open[0], adverse_only=False)
+                self._watch(column, self._symbols[column].open[0])
         if self._waiting:
             self._fill_resting(present)
-        if self._setup.terms.liquidates:
-            self._liquidate(present)
+        if liquidates:
+            self._liquidate(present, self._liquidation_share(present))
         self._mark(present)
         self._get_value()
 
@@ -152,13 +152,14 @@ class Broker(bt.brokers.BackBroker):  # type: ignore[misc]
             self._rates[column] = reached[-1] if reached else (terms["maker"], terms["taker"])
 
     def _lend(self) -> None:
-        rate = self._lending[self.row]
+        rate = self._lending[self.row] if self._lending else 0.0
         for column, position in enumerate(self.holdings):
-            if position.held < 0.0:
+            if position.held < 0.0 and rate != 0.0:
                 self._pay(self.records.borrow, column, -position.held * position.last_close * rate)
 
-    def _charge(self, rates: list[float], present: list[int]) -> None:
-        for column, (position, rate) in enumerate(zip(self.holdings, rates, strict=True)):
+    def _charge(self, table: list[list[float]], present: list[int]) -> None:
+        rates = table[self.row] if table else []
+        for column, (position, rate) in enumerate(zip(self.holdings, rates, strict=bool(rates))):
             if position.held != 0.0 and rate != 0.0:
                 price = self._symbols[column].open[0] if column in present else position.last_close
                 self._pay(self.records.funding, column, position.held * price * rate)
@@ -205,7 +206,7 @@ class Broker(bt.brokers.BackBroker):  # type: ignore[misc]
                 self.holdings[column].mark = price
                 self._attempt(column, price, self._rates[column][0], within=True)
                 if self._is_open(column):
-                    self._watch(column, price, adverse_only=True)
+                    self._watch(column, price, which="stop")
 
     def _attempt(self, column: int, price: float, rate: float, *, within: bool) -> None:
         """A pending order meets its price: the guard, then cash, may cut it; what is left fills."""
@@ -294,25 +295,26 @@ class Broker(bt.brokers.BackBroker):  # type: ignore[misc]
                 self.cancel(order)
         position.stop = position.profit = None
 
-    def _watch(self, column: int, start: float, *, adverse_only: bool) -> None:
+    def _watch(self, column: int, start: float, which: Literal["all", "at open", "stop"] = "all") -> None:
         """Leave a position where this bar, from price `start` on, has reached a barrier (rule 5)."""
         position, data = self.holdings[column], self._symbols[column]
         stop, profit, limit = position.stop, position.profit, self._setup.barriers.time_limit
         taker, maker = self._rates[column][1], self._rates[column][0]
         side = 1.0 if position.held > 0.0 else -1.0
-        if limit > 0 and self._times[self.row] - position.opened >= limit and not adverse_only:
+        high, low = (start, start) if which == "at open" else (data.high[0], data.low[0])
+        if limit > 0 and self._times[self.row] - position.opened >= limit and which != "stop":
             self._close_out(column, start, reasons.TIME_LIMIT)
-        elif profit is not None and side * (start - profit.created.price) >= 0.0 and not adverse_only:
+        elif profit is not None and side * (start - profit.created.price) >= 0.0 and which != "stop":
             # A bar that opens at its profit leaves there before it can reach its stop.
             self._intend(column, reasons.TAKE_PROFIT, maker)
-            self._try_exec_limit(profit, start, data.high[0], data.low[0], profit.created.price)
+            self._try_exec_limit(profit, start, high, low, profit.created.price)
         else:
             if stop is not None:
                 self._intend(column, reasons.TRAILING_STOP if position.trailing else reasons.STOP_LOSS, taker)
-                self._try_exec_stop(stop, start, data.high[0], data.low[0], stop.created.price, data.close[0])
-            if profit is not None and profit.alive() and not adverse_only:
+                self._try_exec_stop(stop, start, high, low, stop.created.price, data.close[0])
+            if profit is not None and profit.alive() and which != "stop":
                 self._intend(column, reasons.TAKE_PROFIT, maker)
-                self._try_exec_limit(profit, start, data.high[0], data.low[0], profit.created.price)
+                self._try_exec_limit(profit, start, high, low, profit.created.price)
         if not self._is_open(column) and column in self._waiting:
             self._drop(column)
 
@@ -340,27 +342,57 @@ class Broker(bt.brokers.BackBroker):  # type: ignore[misc]
             raise AssertionError("backtrader executes what nobody intended")
         return price if rests else self._slipped(self._intent.column, price, self._intent.amount)
 
-    def _liquidate(self, present: list[int]) -> None:
-        """Close everything where the bar takes equity to the maintenance margin; see `rules.liquidation_share`."""
+    def _way(self, column: int, present: list[int]) -> tuple[float, float]:
+        """Where a position's price begins in this bar, and its adverse extreme; the last close without a bar."""
+        position, data = self.holdings[column], self._symbols[column]
+        if column not in present:
+            return position.last_close, position.last_close
+        return data.open[0], data.low[0] if position.held > 0.0 else data.high[0]
+
+    def _liquidation_share(self, present: list[int]) -> float:
+        """How far the bar's prices move until the account is liquidated; 2 where it is not."""
         at_open = at_worst = self.money
-        ranges: dict[int, tuple[float, float]] = {}
+        holds = False
         for column, position in enumerate(self.holdings):
             held = position.held
-            if held == 0.0:
-                continue
-            first = worst = position.last_close
-            if column in present:
-                data = self._symbols[column]
-                first, worst = data.open[0], data.low[0] if held > 0.0 else data.high[0]
-            margin = self._terms[column]["maintenance"]
-            at_open += held * first - abs(held) * first * margin
-            at_worst += held * worst - abs(held) * worst * margin
-            ranges[column] = first, worst
-        share = rules.liquidation_share(at_open, at_worst)
-        if not ranges or share > 1.0:
-            return
-        for column, (first, worst) in ranges.items():
+            if held != 0.0:
+                holds = True
+                first, worst = self._way(column, present)
+                margin = self._terms[column]["maintenance"]
+                at_open += held * first - abs(held) * first * margin
+                at_worst += held * worst - abs(held) * worst * margin
+        return rules.liquidation_share(at_open, at_worst) if holds else 2.0
+
+    def _stop_or_liquidate(self, present: list[int]) -> None:
+        """What comes first on the way to the bar's adverse extremes: stops, or liquidation."""
+        for column in present:
             if self._is_open(column):
+                self._watch(column, self._symbols[column].open[0], which="at open")
+        while True:
+            stops = []
+            for column in present:
+                position = self.holdings[column]
+                if position.stop is not None:
+                    first, worst = self._way(column, present)
+                    level = position.stop.created.price
+                    if (worst <= level) if position.held > 0.0 else (worst >= level):
+                        stops.append((rules.path_share(first, worst, level), column))
+            share = self._liquidation_share(present)
+            if share <= 1.0 and share <= min(stops, default=(2.0, 0))[0]:
+                self._liquidate(present, share)
+                return
+            if not stops:
+                return
+            column = min(stops)[1]
+            self._watch(column, self._symbols[column].open[0], which="stop")
+
+    def _liquidate(self, present: list[int], share: float) -> None:
+        """Close everything where the bar's prices are after that share of their way, and drop what waits."""
+        if share > 1.0:
+            return
+        for column in range(len(self.holdings)):
+            if self._is_open(column):
+                first, worst = self._way(column, present)
                 self._close_out(column, first + share * (worst - first), reasons.LIQUIDATION)
         for column in list(self._waiting):
             self._drop(column)

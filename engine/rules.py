@@ -165,7 +165,10 @@ def payable_amount(
         return amount
     if reducing > 0.0:
         free = free + reducing * (mark / leverage - side * (price - mark) - price * fee)
-    unit = price * (1.0 / leverage + fee)
+    # Paid in full, or else a margin at the mark, what the slippage loses at once, and the fee: so that the position is
+    # within leverage times equity after the fill.
+    paid_in_full = side > 0.0 and leverage == 1.0
+    unit = price * (1.0 + fee) if paid_in_full else mark / leverage + side * (price - mark) + price * fee
     if opening * unit <= free + SUM_NOISE * opening * unit:
         return amount
     return side * (reducing + max(free, 0.0) / unit)
@@ -214,6 +217,11 @@ def liquidation_share(at_open: float, at_worst: float) -> float:
     if at_open <= 0.0:
         return 0.0
     return at_open / (at_open - at_worst) if at_worst <= 0.0 else 2.0
+
+
+def path_share(at_open: float, worst: float, level: float) -> float:
+    """How far on the way from a bar's open to its adverse extreme a level lies, in the terms of `liquidation_share`."""
+    return (level - at_open) / (worst - at_open)
 
 
 def execution_phase(amount: float, held: float) -> int:

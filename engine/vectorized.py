@@ -73,7 +73,7 @@ def execute(run: Run) -> Output:
 
 
 def run_briefly(run: Run) -> tuple[dict[str, Any], np.ndarray]:
-    """What a sweep keeps of a run: the figures of `Result.stats`, and the returns by UTC day as `daily_returns` has them.
+    """What a sweep keeps of a run: the figures of `Result.stats`, and its returns by UTC day.
 
     The same pass, books, pairing and formulas as `run_vectorized`, bit for bit, without the tables of a Result.
     """

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import wraps
@@ -82,11 +82,9 @@ class Memory:
             return _copied(answer.value)
         self.misses += 1
         value = function(*args, **kwargs)
-        try:
+        with suppress(_UnknownKindError):
             # Asked anew: an indicator within this one may have been the first to bring in the same array.
             self._keep(*self._question(function, args, kwargs), _copied(value))
-        except _UnknownKindError:
-            pass
         return value
 
     def _question(
@@ -155,7 +153,7 @@ class Memory:
         raise _UnknownKindError
 
     def _index_key(self, index: pd.Index, inputs: list[tuple[Hashable, _Input]]) -> Hashable:
-        names: tuple[Hashable, ...] = (type(index), str(index.dtype), self._key(index.name, inputs))
+        names: tuple[Any, ...] = (type(index), str(index.dtype), self._key(index.name, inputs))
         if isinstance(index, pd.DatetimeIndex):
             return (*names, str(index.freq), self._array_key(index.asi8, inputs))
         if isinstance(index, pd.RangeIndex):

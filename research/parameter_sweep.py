@@ -91,21 +91,20 @@ def sweep(
     daily = np.empty((len(sets.sets), len(days)))
     with _recorded(path, strategy, sets, ground, metric, began, done) as recorded, remembering(room):
         for trial in _tried(strategy, sets, ground, daily, show=progress):
-            done.append(trial)
+            done.append(trial)  # noqa: PERF402  (one by one: an interrupt finds those that were tried)
     tried = [trial for trial in done if trial.figures is not None]
     if not tried:
         raise ValidationError(
             f"{strategy.__name__}: refuses each of the {len(done):,} sets; the first, {done[0].parameters}: "
             f"{done[0].skipped}"
         )
-    kept = daily if len(tried) == len(done) else daily[[trial.number for trial in tried]]
     return Sweep(
         strategy_class=strategy,
         sets=sets,
         metric=metric,
         trials=tuple(done),
         daily_returns=pd.DataFrame(
-            kept.T, index=days, columns=pd.Index([trial.number for trial in tried], name="trial")
+            daily[: len(tried)].T, index=days, columns=pd.Index([trial.number for trial in tried], name="trial")
         ),
         ground=ground,
         record=path,
@@ -116,15 +115,17 @@ def sweep(
 def _tried(
     kind: type[Strategy], sets: ParameterSets, ground: Ground, daily: np.ndarray, *, show: bool
 ) -> Iterator[Trial]:
-    """Each set's trial, in the grid's order; a set's daily returns are written to its row."""
+    """Each set's trial, in the grid's order; the daily returns of those that run are written to `daily`, row by row."""
     from engine.vectorized import run_briefly
 
+    ran = 0
     with bar_progress(f"sweep {kind.__name__}", len(sets.sets), show=show, unit="sets") as advance:
         for number in range(len(sets.sets)):
             parameters = sets.whole(number)
             figures = reason = None
             try:
-                figures, daily[number] = run_briefly(ground.run(kind(**parameters)))
+                figures, daily[ran] = run_briefly(ground.run(kind(**parameters)))
+                ran += 1
             except ValidationError as error:
                 reason = str(error)
             except Exception as error:
@@ -159,7 +160,9 @@ def _recorded(
 
 def _days(market: Market) -> pd.DatetimeIndex:
     """The calendar days that `engine.metrics.daily_returns` has rows for."""
-    return pd.date_range(market.index[0].floor("D"), market.index[-1].floor("D"), freq="D", name="day").as_unit("ns")
+    first, last = (moment.floor("D").tz_localize(None) for moment in (market.index[0], market.index[-1]))
+    days = np.arange(first.to_datetime64(), last.to_datetime64() + np.timedelta64(1, "D"), np.timedelta64(1, "D"))
+    return pd.DatetimeIndex(days.astype("M8[ns]"), name="day").tz_localize("UTC")
 
 
 def _room(memory: float, count: int, ground: Ground) -> int:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -54,6 +53,14 @@ LESS_IS_BETTER: Final = (
     "borrow",
     "open_trades",
 )
+# The same for every set.
+_SHARED: Final = ("start", "end", "bars", "days", "initial_cash")
+FIGURES: Final = frozenset((*MORE_IS_BETTER, *LESS_IS_BETTER, *_SHARED))
+
+
+def column_of(parameter: str) -> str:
+    """The column of `Sweep.table` that holds a parameter: its name, unless a figure is named so."""
+    return f"{parameter} (parameter)" if parameter in FIGURES else parameter
 
 
 def check_metric(metric: str) -> None:
@@ -100,7 +107,7 @@ class Sweep:
         tried = [trial for trial in self.trials if trial.figures is not None]
         index = pd.Index([trial.number for trial in tried], name="trial")
         figures = pd.DataFrame([trial.figures for trial in tried], index=index)
-        columns = {self._column(name, figures): self._values(name, tried) for name in self.sets.names}
+        columns = {column_of(name): self._values(name, tried) for name in self.sets.names}
         table = pd.concat([pd.DataFrame(columns, index=index), figures], axis=1)
         return table.sort_values(
             self.metric, ascending=self.metric in LESS_IS_BETTER, kind="stable", na_position="last"
@@ -111,7 +118,7 @@ class Sweep:
         """One row per set that the strategy refused, by trial number: the parameters that vary, and the reason."""
         refused = [trial for trial in self.trials if trial.skipped is not None]
         index = pd.Index([trial.number for trial in refused], name="trial", dtype=np.int64)
-        columns = {name: self._values(name, refused) for name in self.sets.names}
+        columns = {column_of(name): self._values(name, refused) for name in self.sets.names}
         return pd.DataFrame({**columns, "reason": [trial.skipped for trial in refused]}, index=index)
 
     @property
@@ -129,8 +136,9 @@ class Sweep:
             ValidationError: no set has that number, or the strategy refuses it.
         """
         number = int(self.table.index[0]) if trial is None else trial
-        if isinstance(number, bool) or not isinstance(number, int | np.integer) or not 0 <= number < len(self.trials):
-            raise ValidationError(f"trial {trial!r}: there are trials 0 to {len(self.trials) - 1}, the index of `table`")
+        last = len(self.trials) - 1
+        if isinstance(number, bool) or not isinstance(number, int | np.integer) or not 0 <= number <= last:
+            raise ValidationError(f"trial {trial!r}: there are trials 0 to {last}, by the index of `table`")
         return self.strategy_class(**self.trials[int(number)].parameters)
 
     def backtest(self, trial: int | None = None) -> Result:
@@ -164,32 +172,26 @@ class Sweep:
 
         return heatmap(self, x, y, metric, over)
 
-    def column(self, name: str) -> str:
-        """The column of `table` that holds a parameter."""
-        return self._column(name, self.table)
-
-    def _column(self, name: str, figures: pd.DataFrame) -> str:
-        return f"{name} (parameter)" if name in figures.columns or name in _FIGURE_NAMES else name
-
-    def _values(self, name: str, trials: list[Trial]) -> pd.Series | list[Any]:
-        """A parameter's values; one that a listed set leaves out has its default."""
-        values = [self._value(name, trial) for trial in trials]
-        # Not left to pandas: it would make whole numbers beside None into floats, and a Timedelta's unit its own.
-        kinds = {type(value) for value in values}
-        return values if len(kinds) == 1 and kinds <= {int, float, bool, str} else pd.array(values, dtype=object)
-
-    def _value(self, name: str, trial: Trial) -> Any:
-        if name in trial.parameters:
-            return trial.parameters[name]
+    def value(self, name: str, trial: int) -> Any:
+        """What a parameter was in one set; one that a listed set leaves out has its default."""
+        given = self.trials[trial].parameters
+        if name in given:
+            return given[name]
         item = self.strategy_class.__dataclass_fields__[name]  # type: ignore[attr-defined]
-        return item.default_factory() if callable(item.default_factory) else item.default
+        return item.default if item.default is not MISSING else item.default_factory()
+
+    def _values(self, name: str, trials: list[Trial]) -> Any:
+        """A column of values; objects unless all are plain and of one kind, for pandas would make 1 beside None 1.0."""
+        values = [self.value(name, trial.number) for trial in trials]
+        kinds = {type(value) for value in values}
+        return values if len(kinds) == 1 and kinds <= {int, float, bool, str} else pd.Series(values, dtype=object).array
 
     def __repr__(self) -> str:
-        tried, refused = len(self.table), len(self.trials) - len(self.table)
-        market = self.ground.market
+        tried, market, top = len(self.table), self.ground.market, self.table[self.metric].iloc[0]
+        skipped = f", {len(self.trials) - tried:,} skipped" if tried < len(self.trials) else ""
         best = ", ".join(f"{name}={value!r}" for name, value in self.best.items())
         return (
-            f"Sweep({self.strategy_class.__name__}; {tried:,} sets{f', {refused:,} skipped' if refused else ''}, over "
-            f"{len(market):,} bars of {market.timeframe}; best {self.metric} {self.table[self.metric].iloc[0]:.4g} with "
-            f"{best}; sweep {self.number} in {self.record})"
+            f"Sweep({self.strategy_class.__name__}; {tried:,} sets{skipped}, over {len(market):,} bars of "
+            f"{market.timeframe}; best {self.metric} {top if isinstance(top, pd.Timedelta) else format(top, '.4g')} "
+            f"with {best}; sweep {self.number} in {self.record})"
         )

@@ -117,7 +117,7 @@ def open_record(path: str | Path | None) -> Path:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ValidationError(f"record {target}: cannot be written ({error}); name another file with record=") from error
+        raise ValidationError(f"record {target}: cannot be written ({error}); name another with record=") from error
     with _connection(target) as connection:
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         known = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
@@ -179,6 +179,7 @@ def write_sweep(
         code_version(),
         _json(package_versions("ladder", "vectorbt", "numpy", "pandas")),
     )
+    open_record(path)  # a file that was moved away meanwhile is made anew
     columns, marks = ", ".join(_SWEEP_COLUMNS), ", ".join("?" * len(_SWEEP_COLUMNS))
     with _connection(path) as connection:
         cursor = connection.execute(f"INSERT INTO sweeps ({columns}) VALUES ({marks})", values)  # noqa: S608
@@ -232,6 +233,8 @@ def trials(path: str | Path | None = None) -> pd.DataFrame:
 def sweeps(path: str | Path | None = None) -> pd.DataFrame:
     """Every sweep that was recorded, one row each, with how many sets were planned, tried and skipped.
 
+    What JSON holds in the file (grid, symbols, terms, versions) comes back as dicts and lists.
+
     Args:
         path: the record; None for the default one, which may not be there yet.
 
@@ -250,6 +253,8 @@ def sweeps(path: str | Path | None = None) -> pd.DataFrame:
     table = pd.DataFrame(rows, columns=columns)
     for name in ("at", "first_bar", "last_bar"):
         table[name] = pd.to_datetime(table[name], utc=True, format="ISO8601")
+    for name in ("grid", "fixed", "symbols", "costs", "venue", "risk", "order_style", "versions"):
+        table[name] = pd.Series([json.loads(text) for text in table[name]], index=table.index, dtype=object)
     return table
 
 

@@ -16,6 +16,7 @@ from research.cli.data import data_app
 from research.cli.demo import demo
 from research.cli.judge import compare, parity, tearsheet
 from research.cli.run import run_command, strategies
+from research.cli.sweep import sweep, trials
 
 
 class _LadderGroup(TyperGroup):
@@ -59,6 +60,8 @@ def _options(
 app.command()(demo)
 for broker in ("backtest", "paper"):
     app.command(broker)(run_command(broker))
+app.command()(sweep)
+app.command()(trials)
 app.command()(parity)
 app.command()(compare)
 app.command()(tearsheet)

@@ -6,8 +6,10 @@ import ast
 import difflib
 import importlib
 import importlib.util
+import math
 import sys
 from collections.abc import Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,15 +33,61 @@ def strategy_from(name: str, parameters: Sequence[str]) -> Strategy:
     Raises:
         ValidationError: no such file, module, class or parameter, or a value that the strategy refuses.
     """
-    from dataclasses import fields, is_dataclass
+    kind = strategy_class(name)
+    given = {key: _literal(value) for key, value in _pairs(name, kind, parameters).items()}
+    try:
+        return kind(**given)
+    except TypeError as error:
+        raise ValidationError(f"{name}: cannot be made with {given or 'no parameters'} ({error})") from error
 
+
+def strategy_class(name: str) -> type[Strategy]:
+    """The class that a strategy's name stands for; see `strategy_from`.
+
+    Raises:
+        ValidationError: no such file, module or class, or it is no strategy.
+    """
     from engine.strategy import Strategy
 
-    kind = _strategy_class(name)
+    kind = _named(name)
     if not (isinstance(kind, type) and issubclass(kind, Strategy)):
         raise ValidationError(f"{name}: is no strategy; write a frozen dataclass that inherits engine.Strategy")
+    return kind
+
+
+def grid_from(
+    name: str, kind: type[Strategy], parameters: Sequence[str]
+) -> tuple[dict[str, list[Any]], dict[str, Any]]:
+    """The parameters that vary, with their values, and those that do not.
+
+    Args:
+        name: as the user wrote the strategy.
+        kind: its class.
+        parameters: as "fast=5:50:5" (start, stop, step; the stop is left out, as in Python), "slow=50,100,200", or one
+            value.
+
+    Raises:
+        ValidationError: no such parameter, a span that holds no value, or none that varies.
+    """
+    grid: dict[str, list[Any]] = {}
+    fixed: dict[str, Any] = {}
+    for key, text in _pairs(name, kind, parameters).items():
+        values = _span(key, text) if ":" in text else _values(text)
+        if len(values) == 1:
+            fixed[key] = values[0]
+        else:
+            grid[key] = values
+    if not grid:
+        raise ValidationError(f"{name}: no parameter has several values; write such as -p fast=5:50:5 -p slow=50,100")
+    return grid, fixed
+
+
+def _pairs(name: str, kind: type[Strategy], parameters: Sequence[str]) -> dict[str, str]:
+    """Parameters as typed, by name."""
+    from dataclasses import fields, is_dataclass
+
     known: list[str] = [item.name for item in fields(kind)] if is_dataclass(kind) else []
-    given: dict[str, Any] = {}
+    given: dict[str, str] = {}
     for text in parameters:
         key, equals, value = text.partition("=")
         key = key.strip()
@@ -50,14 +98,35 @@ def strategy_from(name: str, parameters: Sequence[str]) -> Strategy:
             )
         if key in given:
             raise ValidationError(f"{name}: parameter {key} is given twice")
-        given[key] = _literal(value.strip())
+        given[key] = value.strip()
+    return given
+
+
+def _span(key: str, text: str) -> list[Any]:
+    """The values of start:stop:step, as decimals, so that the third of 0.1:0.5:0.1 is 0.3 and no neighbour of it."""
     try:
-        return kind(**given)
-    except TypeError as error:
-        raise ValidationError(f"{name}: cannot be made with {given or 'no parameters'} ({error})") from error
+        start, stop, step = (Decimal(part) for part in (text if text.count(":") == 2 else f"{text}:1").split(":"))
+        count = math.ceil((stop - start) / step)
+    except (ArithmeticError, ValueError) as error:
+        raise ValidationError(f"parameter {key}={text}: write start:stop:step, such as 5:50:5") from error
+    if count < 1 or count > 1_000_000:
+        raise ValidationError(
+            f"parameter {key}={text}: from {start} up to, not including, {stop} in steps of {step} there are "
+            f"{max(count, 0):,} values"
+        )
+    values = [start + number * step for number in range(count)]
+    whole = all(value == value.to_integral_value() for value in (start, step))
+    return [int(value) if whole else float(value) for value in values]
 
 
-def _strategy_class(name: str) -> Any:
+def _values(text: str) -> list[Any]:
+    values = _literal(text)
+    if isinstance(values, tuple | list):
+        return list(values)
+    return [_literal(part.strip()) for part in text.split(",")] if isinstance(values, str) else [values]
+
+
+def _named(name: str) -> Any:
     module_name, colon, class_name = name.rpartition(":")
     if not colon:
         from research import strategies

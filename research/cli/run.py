@@ -139,7 +139,7 @@ def run_command(broker: str) -> Callable[..., None]:
             price_collar=price_collar,
         )
         market = market_from(data, symbol or [], timeframe, since, until, store)
-        _check_causality(chosen, market, causality)
+        check_causality(chosen, market, causality)
         say_while_waiting(f"{broker}: {label(chosen)} over {len(market):,} bars of {', '.join(market.symbols)}")
         result = getattr(brokers, broker)(chosen, market, cash=cash, costs=costs, venue=venue, risk=risk, orders=orders)
         _show(result)
@@ -154,16 +154,16 @@ def run_command(broker: str) -> Callable[..., None]:
     return run
 
 
-def _check_causality(strategy: Strategy, market: Market, places: str) -> None:
+def check_causality(strategy: Strategy, market: Market, places: str) -> None:
     """Stop at a strategy that looks ahead, before its run is believed; warn of one whose warm-up is too short."""
     if places == "off" or len(market) <= strategy.warmup:
         return
-    from engine import check_causality
+    from engine import causality
     from engine.strategy import label
 
     say_while_waiting(f"causality of {label(strategy)}")
     cuts, starts = _PLACES[places]
-    report = check_causality(strategy, market, cuts=cuts, starts=starts)
+    report = causality.check_causality(strategy, market, cuts=cuts, starts=starts)
     report.raise_if_broken()
     if places == "thorough" or not report.fits_live:
         typer.echo(str(report), err=True)

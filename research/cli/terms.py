@@ -49,24 +49,37 @@ def with_exits(
     Raises:
         ValidationError: a barrier that is none, or a strategy without a field `exits`.
     """
-    if stop_loss is None and take_profit is None and trailing is None and time_limit is None:
+    exits = exits_of(stop_loss, take_profit, trailing, time_limit)
+    if exits is None:
         return strategy
     from dataclasses import fields, replace
-
-    import pandas as pd
-
-    from engine.exits import Exits
 
     kind = type(strategy).__name__
     if "exits" not in [item.name for item in fields(strategy)]:  # type: ignore[arg-type]
         raise ValidationError(f"{kind}: has no field exits to set barriers by; add exits: Exits | None = None to it")
+    changed: Strategy = replace(strategy, exits=exits)  # type: ignore[type-var]
+    return changed
+
+
+def exits_of(
+    stop_loss: float | None, take_profit: float | None, trailing: str | None, time_limit: str | None
+) -> Exits | None:
+    """The barriers that were given, None where none was.
+
+    Raises:
+        ValidationError: a barrier that is none.
+    """
+    if stop_loss is None and take_profit is None and trailing is None and time_limit is None:
+        return None
+    import pandas as pd
+
+    from engine.exits import Exits
+
     try:
         limit = None if time_limit is None else pd.Timedelta(time_limit)
     except ValueError as error:
         raise ValidationError(f"--time-limit {time_limit!r}: write it as 36h or 2D ({error})") from error
-    exits: Exits = Exits(stop_loss, take_profit, _pair(trailing), limit)
-    changed: Strategy = replace(strategy, exits=exits)  # type: ignore[type-var]
-    return changed
+    return Exits(stop_loss, take_profit, _pair(trailing), limit)
 
 
 def _pair(text: str | None) -> tuple[float, float] | None:

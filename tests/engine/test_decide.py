@@ -10,7 +10,7 @@ from hypothesis import given, settings
 
 import research.strategies as library
 from data import Market, ValidationError, load_sample
-from engine import Strategy
+from engine import Exits, Strategy
 from research.strategies import BollingerReversion, CrossMomentum, SmaCross
 
 # Windows short enough to decide on the short markets that hypothesis draws.
@@ -25,6 +25,7 @@ SHORT = {
     "weight": st.sampled_from([1.0, 0.5]),
     "below": st.sampled_from([0.0, -1.0]),
     "shorts": st.booleans(),
+    "exits": st.sampled_from([None, Exits(stop_loss=0.05)]),
 }
 OURS = [SmaCross, BollingerReversion, CrossMomentum]
 ON_THE_SAMPLE = [

@@ -198,6 +198,14 @@ def test_second_position_does_not_inherit_the_best_price_of_the_first(play: Play
         assert [order[0] for order in orders] == [1, 3, 4]
 
 
+def test_slippage_that_an_entry_paid_is_no_price_that_the_market_reached(play: Play) -> None:
+    # 3 bought at 102 while the market was at 100, 6.7 more at 97.92: from the average of 99.18 the market never gained
+    # 2%, from 100 on.
+    costs = Costs(fee=0.0, slippage=0.02)
+    result = play([100, 100, 96, 96, 96], [0.3, NAN, 0.95], exits=Exits(trailing=(0.02, 0.02)), costs=costs)
+    assert [order[4] for order in orders_of(result)] == ["target", "target"]
+
+
 # The time limit
 
 

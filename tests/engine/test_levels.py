@@ -1,4 +1,4 @@
-"""Levels and prices as plain numbers: ticks, barriers, trailing stops, impact, liquidation; interpreted and compiled."""
+"""Levels and prices as plain numbers: ticks, barriers, trailing stops, impact, liquidation; compiled, too."""
 
 from __future__ import annotations
 
@@ -123,8 +123,15 @@ def test_trailing_stop_is_there_from_its_activation_on() -> None:
 
 @pytest.mark.parametrize(
     ("trailing", "stop", "side", "tighter"),
-    [(97.0, 95.0, 1.0, True), (93.0, 95.0, 1.0, False), (103.0, 105.0, -1.0, True), (95.0, 95.0, 1.0, False)]
-    + [(NAN, 95.0, 1.0, False), (97.0, NAN, 1.0, True), (NAN, NAN, -1.0, False)],
+    [
+        (97.0, 95.0, 1.0, True),
+        (93.0, 95.0, 1.0, False),
+        (95.0, 95.0, 1.0, False),
+        (103.0, 105.0, -1.0, True),
+        (NAN, 95.0, 1.0, False),
+        (97.0, NAN, 1.0, True),
+        (NAN, NAN, -1.0, False),
+    ],
 )
 def test_trailing_stop_takes_the_place_of_a_wider_stop_or_of_none(
     trailing: float, stop: float, side: float, tighter: bool
@@ -170,6 +177,12 @@ def test_liquidation_is_where_what_is_left_above_the_margin_is_gone() -> None:
     assert rules.liquidation_share(800.0, 0.0) == 1.0
     assert rules.liquidation_share(800.0, 0.01) == 2.0
     assert rules.liquidation_share(0.0, -5.0) == rules.liquidation_share(-3.0, 5.0) == 0.0
+
+
+def test_level_lies_so_far_on_the_way_from_the_open_to_the_worst() -> None:
+    assert rules.path_share(100.0, 20.0, 60.0) == 0.5
+    assert rules.path_share(100.0, 180.0, 120.0) == 0.25
+    assert rules.path_share(100.0, 20.0, 20.0) == 1.0
 
 
 @given(st.floats(1e-6, 1e9), st.floats(-1e9, 1e9))

@@ -217,3 +217,13 @@ def test_limit_orders_of_all_symbols_leave_cash_at_zero_or_above(play: Play) -> 
         ["B", "cut", "cash"],
         ["C", "blocked", "cash"],
     ]
+
+
+@pytest.mark.parametrize("names", ["AB", "BA"])
+def test_sale_at_its_limit_goes_before_a_purchase_whatever_the_order_of_the_columns(play: Play, names: str) -> None:
+    both = (100, 106, 94, 100)
+    bars = {"A": [100, (100, 100, 94, 100), both], "B": [100, 100, both]}
+    weights = {"A": [1.0, 0.0], "B": [NAN, 1.0]}
+    result = play({name: bars[name] for name in names}, {name: weights[name] for name in names}, orders=ONE)
+    # 10 at 95 are worth 1,000 at the close and bring 1,050.
+    assert orders_of(result)[1:] == [(2, "A", -10, 105, "target, limit"), (2, "B", 10.5, 95, "target, limit")]

@@ -168,12 +168,35 @@ def test_stop_that_a_bar_reaches_before_the_price_of_liquidation_saves_the_rest(
     assert orders_of(result)[1:] == [(2, "A", 10, 120, "stop loss")]
 
 
-@pytest.mark.xfail(reason="docs/execution.md puts barriers (6) before liquidation (8)")
 @pytest.mark.parametrize("exits", [Exits(stop_loss=0.8), Exits(take_profit=0.1)], ids=["stop", "profit"])
 def test_bar_that_reaches_liquidation_does_not_end_at_a_barrier_beyond_it(play: Play, exits: Exits) -> None:
     # Liquidated at 160, before a stop at 180; and where a profit lies in the same bar, the worse of the two counts.
     result = play([100, 100, (100, 190, 85, 120)], [-1.0], exits=exits, venue=leveraged(1, 0.25))
     assert orders_of(result)[1:] == [(2, "A", 10, 160, "liquidation")]
+
+
+@pytest.mark.parametrize(
+    ("start", "exits", "reason"),
+    [
+        (85, Exits(take_profit=0.1), "take profit"),
+        (150, Exits(stop_loss=0.2), "stop loss"),
+        (100, Exits(time_limit=pd.Timedelta("1h")), "time limit"),
+    ],
+)
+def test_what_leaves_at_the_open_is_gone_before_a_bar_can_reach_liquidation(
+    play: Play, start: float, exits: Exits, reason: str
+) -> None:
+    result = play([100, 100, (start, 190, 85, 120)], [-1.0], exits=exits, venue=leveraged(1, 0.25))
+    assert orders_of(result)[1:] == [(2, "A", 10, start, reason)]
+
+
+def test_stop_of_one_symbol_that_is_reached_first_can_keep_the_account_from_liquidation(play: Play) -> None:
+    # Without the stop: 0.9 * 2,000 - 1,000 = 800 above the margin at the opens, less 1,080 at the lows.
+    bars = {"A": [100, 100, (100, 100, 20, 90)], "B": [100, 100, (100, 100, 60, 90)]}
+    result = play(bars, {"A": [1.0], "B": [1.0]}, exits=Exits(stop_loss=0.3), venue=leveraged(2, 0.1))
+    # A leaves at 70 after 30 of 80, B at 70 after 30 of 40: 400 are left.
+    assert orders_of(result)[2:] == [(2, "A", -10, 70, "stop loss"), (2, "B", -10, 70, "stop loss")]
+    assert result.equity.iloc[-1] == pytest.approx(400)
 
 
 def test_risk_limits_neither_cut_nor_delay_a_liquidation(play: Play) -> None:

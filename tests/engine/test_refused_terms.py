@@ -1,4 +1,4 @@
-"""Terms of execution that are wrong are refused where they are written or before a bar is executed, in words that help."""
+"""Terms of execution that are wrong are refused where they are written or before any bar is executed."""
 
 from __future__ import annotations
 

@@ -183,6 +183,12 @@ def test_buy_that_costs_exactly_what_there_is_is_not_cut() -> None:
     assert rules.payable_amount(amount, 0.0, price, price, fee, 1.0, 12_345.67) == amount
 
 
+def test_margin_of_an_opening_is_at_the_mark_and_its_slippage_is_lost_at_once() -> None:
+    # At ten times, a unit bought at 101 ties up 10 and has lost 1; sold short at 99 in full, 100 and 1.
+    assert rules.payable_amount(999.0, 0.0, 100.0, 101.0, 0.001, 10.0, 1_000.0) == pytest.approx(1_000 / 11.101)
+    assert rules.payable_amount(-999.0, 0.0, 100.0, 99.0, 0.001, 1.0, 1_000.0) == pytest.approx(-1_000 / 101.099)
+
+
 @pytest.mark.parametrize("free", [-1e6, 0.0, 1e-9])
 def test_order_that_reduces_a_position_is_always_payable(free: float) -> None:
     assert rules.payable_amount(-3.0, 5.0, 10.0, 9.0, 0.01, 1.0, free) == -3.0
@@ -263,6 +269,7 @@ COMPILED: list[tuple[Callable[..., float], Callable[..., float], tuple[st.Search
     (rules.slippage_of, kernel_rules.slippage_of, (amounts, volumes, fractions, fractions, fractions)),
     (rules.received, kernel_rules.received, (amounts, fees, st.booleans())),
     (rules.liquidation_share, kernel_rules.liquidation_share, (amounts, amounts)),
+    (rules.path_share, kernel_rules.path_share, (st.floats(1, 9), st.floats(10, 99), prices)),
 ]
 
 
