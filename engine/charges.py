@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,7 @@ from data.timeframe import parse_timeframe
 
 
 def funding_rates(
-    funding: pd.Series | pd.DataFrame | Mapping[str, pd.Series], market: Market
+    funding: pd.Series | pd.DataFrame | Mapping[str, pd.Series], market: Market, perpetual: Sequence[bool]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Rates by bar and symbol, each array (T, N), 0 where none is due: at the bar's opening time, and after it.
 
@@ -21,17 +21,19 @@ def funding_rates(
     held after them. A rate at a time without a bar falls on the next bar, one after the last bar on none.
 
     Args:
-        funding: rates by time (UTC), fractions of notional: a Series for every symbol, or by symbol. A symbol that is
-            left out has none.
+        funding: rates by time (UTC), fractions of notional: a Series for every perpetual, or by symbol. A symbol that
+            is left out has none.
         market: the bars.
+        perpetual: by symbol, whether it can have funding: spot has none.
 
     Raises:
-        ValidationError: times that are not UTC, rates that are no fractions, an unknown symbol, or none within the run.
+        ValidationError: times that are not UTC, rates that are no fractions, a symbol that is unknown or spot, or none
+            within the run.
     """
     index = market.index.as_unit("ns").asi8
     length = parse_timeframe(market.timeframe).value
     before, within = np.zeros((len(index), len(market.symbols))), np.zeros((len(index), len(market.symbols)))
-    for column, rates in _by_symbol(funding, market).items():
+    for column, rates in _by_symbol(funding, market, perpetual).items():
         times = pd.DatetimeIndex(rates.index).as_unit("ns").asi8
         rows = np.searchsorted(index, times, side="right") - 1
         at = np.where(rows >= 0, index[rows], times - length)
@@ -50,10 +52,12 @@ def funding_rates(
     return before, within
 
 
-def _by_symbol(funding: pd.Series | pd.DataFrame | Mapping[str, pd.Series], market: Market) -> dict[int, pd.Series]:
+def _by_symbol(
+    funding: pd.Series | pd.DataFrame | Mapping[str, pd.Series], market: Market, perpetual: Sequence[bool]
+) -> dict[int, pd.Series]:
     if isinstance(funding, pd.Series):
         checked = _checked(funding, "")
-        return dict.fromkeys(range(len(market.symbols)), checked)
+        return {column: checked for column, has in enumerate(perpetual) if has}
     if not isinstance(funding, pd.DataFrame | Mapping):
         raise ValidationError(
             "costs: funding must be a Series by time, or a mapping or DataFrame by symbol, got "
@@ -63,6 +67,9 @@ def _by_symbol(funding: pd.Series | pd.DataFrame | Mapping[str, pd.Series], mark
     unknown = [symbol for symbol in table if symbol not in market.symbols]
     if unknown:
         raise ValidationError(f"costs: funding of {unknown}, the market holds {list(market.symbols)}")
+    spot = [symbol for symbol in table if not perpetual[market.symbols.index(symbol)]]
+    if spot:
+        raise ValidationError(f"costs: funding of {spot} on a spot venue, which has none; leave it out")
     return {market.symbols.index(symbol): _checked(rates, f" of {symbol}") for symbol, rates in table.items()}
 
 

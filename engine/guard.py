@@ -36,7 +36,8 @@ VERDICTS: Final = ("allowed", "cut", "blocked", "halt", "resume")
     AGE,
     DAILY_LOSS,
     DRAWDOWN,
-) = range(11)
+    VENUE_AMOUNT,
+) = range(12)
 RULES: Final = (
     "",
     "cash",
@@ -49,6 +50,7 @@ RULES: Final = (
     "max_data_age",
     "max_daily_loss",
     "max_drawdown",
+    "the venue's largest order",
 )
 
 

@@ -133,6 +133,7 @@ with compile_cached(
                 pending[col].decided = row
                 pending[col].close = holdings[col].mark
                 pending[col].smallest = 0.0
+                pending[col].cut = guard.NO_RULE
                 daily = rule == guard.DAILY_LOSS
                 pending[col].reason = reasons.HALT_DAILY_LOSS if daily else reasons.HALT_DRAWDOWN
         return True
@@ -156,9 +157,11 @@ with compile_cached(
             closing = closing_order(col, held, terms)
             step = terms.venues[col].step
             amount = closing if amount == -held else round_to_step(amount, step, rules.STEP_NOISE)
+            pending[col].cut = guard.NO_RULE
             largest = min(terms.venues[col].max_amount, terms.venues[col].max_notional / mark)
             if abs(amount) > largest:
                 amount = round_to_step(largest if amount > 0.0 else -largest, step, rules.STEP_NOISE)
+                pending[col].cut = guard.VENUE_AMOUNT
             pending[col].decided = row
             pending[col].close = mark
             pending[col].smallest = smallest_order(terms.venues[col].min_notional, equity)
@@ -172,6 +175,9 @@ with compile_cached(
                 price = mark * (1.0 - style.offset) if amount > 0.0 else mark * (1.0 + style.offset)
                 pending[col].price = round_price(price, tick(col, price, terms), -1 if amount > 0.0 else 1)
                 pending[col].left = style.alive
+                if not pending[col].price > 0.0:
+                    set_kind(col, NONE, state)
+                    continue
             set_kind(col, LIMIT if style.rests else MARKET, state)
 
     @njit(cache=True)

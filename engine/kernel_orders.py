@@ -57,15 +57,17 @@ with compile_cached(*kernel_rules.SOURCES, kernel_rules.__file__, reasons.__file
         exits = setup.barriers
         average, scale = holdings[col].average, holdings[col].scale
         side = 1.0 if holdings[col].held > 0.0 else -1.0
+        # Rounded away from the entry: a coarse tick must not put a stop at the market.
+        against = -1 if side > 0.0 else 1
         stop = barrier_price(average, side, -exits.stop, scale)
-        stop = round_price(stop, tick(col, stop, setup.terms), 0)
+        stop = round_price(stop, tick(col, stop, setup.terms), against)
         trailing = trailing_price(average, side, holdings[col].best, exits.activation, exits.delta, scale)
-        trailing = round_price(trailing, tick(col, trailing, setup.terms), 0)
+        trailing = round_price(trailing, tick(col, trailing, setup.terms), against)
         tighter = is_tighter(trailing, stop, side)
         holdings[col].trailing = 1 if tighter else 0
         holdings[col].stop = trailing if tighter else stop
         profit = barrier_price(average, side, exits.profit, scale)
-        holdings[col].profit = round_price(profit, tick(col, profit, setup.terms), 0)
+        holdings[col].profit = round_price(profit, tick(col, profit, setup.terms), -against)
 
     @njit(cache=True)
     def execute(row, col, amount, price, fee, reason, cut, decided, scale, within, setup, state, out):  # type: ignore[no-untyped-def]
@@ -85,7 +87,7 @@ with compile_cached(*kernel_rules.SOURCES, kernel_rules.__file__, reasons.__file
             holdings[col].profit = np.nan
         elif not has_position(col, before, terms) or before * after < 0.0:
             holdings[col].average = price
-            holdings[col].best = price
+            holdings[col].best = holdings[col].mark
             holdings[col].opened = setup.bars.times[row]
             holdings[col].decided = decided
             holdings[col].scale = scale
@@ -93,6 +95,7 @@ with compile_cached(*kernel_rules.SOURCES, kernel_rules.__file__, reasons.__file
             set_barriers(col, holdings, setup)
         elif before * amount > 0.0:
             holdings[col].average = average_entry(before, holdings[col].average, got, price)
+            holdings[col].best = holdings[col].mark
             holdings[col].decided = decided
             holdings[col].scale = scale
             if within == 1:
@@ -175,7 +178,7 @@ with compile_cached(*kernel_rules.SOURCES, kernel_rules.__file__, reasons.__file
         within = np.int64(pending[col].kind == LIMIT)
         set_kind(col, NONE, state)
         closing = closing_order(col, held, terms)
-        cut = guard.NO_RULE
+        cut = pending[col].cut
         if setup.limits.on and reason < reasons.STOP_LOSS:
             allowed, rule = guarded(row, col, amount, price, fee, setup, state)
             if rule != guard.NO_RULE:
@@ -249,17 +252,16 @@ with compile_cached(*kernel_rules.SOURCES, kernel_rules.__file__, reasons.__file
         """Limit orders through whose price the bar trades fill at it; a stop of what they open can follow at once."""
         bars = setup.bars
         holdings, pending, _ = state
-        for col in range(len(holdings)):
-            if pending[col].kind != LIMIT or np.isnan(bars.close[row, col]):
-                continue
-            price = pending[col].price
-            through = bars.low[row, col] < price if pending[col].amount > 0.0 else bars.high[row, col] > price
-            if not through:
-                continue
-            holdings[col].mark = price
-            attempt(row, col, price, holdings[col].maker, np.int64(reasons.LIMIT_TARGET), setup, state, out)
-            if has_position(col, holdings[col].held, setup.terms):
-                leave_at_barrier(row, col, price, ADVERSE, setup, state, out)
+        for phase in range(4):
+            for col in range(len(holdings)):
+                amount, price = pending[col].amount, pending[col].price
+                if pending[col].kind != LIMIT or execution_phase(amount, holdings[col].held) != phase:
+                    continue
+                if (bars.low[row, col] < price) if amount > 0.0 else (bars.high[row, col] > price):
+                    holdings[col].mark = price
+                    attempt(row, col, price, holdings[col].maker, np.int64(reasons.LIMIT_TARGET), setup, state, out)
+                    if has_position(col, holdings[col].held, setup.terms):
+                        leave_at_barrier(row, col, price, ADVERSE, setup, state, out)
 
     @njit(cache=True)
     def worst_price(row, col, setup, holdings):  # type: ignore[no-untyped-def]

@@ -59,6 +59,7 @@ WAITING = np.dtype(
         ("decided", "i8"),
         ("left", "i8"),  # bars for which a limit order still rests
         ("reason", "i8"),
+        ("cut", "i8"),  # what has cut it already
     ]
 )
 

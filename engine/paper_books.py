@@ -46,6 +46,7 @@ class Waiting:
     scale: float
     reason: int
     left: int = 0
+    cut: int = 0
 
     @property
     def rests(self) -> bool:

@@ -186,33 +186,35 @@ class Broker(bt.brokers.BackBroker):  # type: ignore[misc]
 
     def _fill_at_open(self, present: list[int]) -> None:
         """Orders at the market, those that free cash first; an earlier fill may free what a later one needs."""
-        due = [column for column in present if column in self._waiting and not self._waiting[column].rests]
-        phases = {
-            column: rules.execution_phase(self._waiting[column].amount, self.holdings[column].held) for column in due
-        }
-        for column in sorted(due, key=lambda column: (phases[column], column)):
+        for column in self._by_phase([column for column in present if column in self._waiting], rest=False):
             waiting = self._waiting[column]
             price = self._slipped(column, self._symbols[column].open[0], waiting.amount)
             self._attempt(column, price, self._rates[column][1], within=False)
 
     def _fill_resting(self, present: list[int]) -> None:
         """Limit orders that the bar trades through, then the stops of what they open."""
-        for column in present:
-            waiting = self._waiting.get(column)
-            if waiting is None or not waiting.rests:
-                continue
-            data, price = self._symbols[column], waiting.order.created.price
+        for column in self._by_phase([column for column in present if column in self._waiting], rest=True):
+            waiting, data = self._waiting[column], self._symbols[column]
+            price = waiting.order.created.price
             if data.low[0] < price if waiting.amount > 0.0 else data.high[0] > price:
                 self.holdings[column].mark = price
                 self._attempt(column, price, self._rates[column][0], within=True)
                 if self._is_open(column):
                     self._watch(column, price, which="stop")
 
+    def _by_phase(self, columns: list[int], *, rest: bool) -> list[int]:
+        """Those whose order rests, or does not, those that free cash first (rule 4)."""
+        chosen = [column for column in columns if self._waiting[column].rests == rest]
+        phases = {
+            column: rules.execution_phase(self._waiting[column].amount, self.holdings[column].held) for column in chosen
+        }
+        return sorted(chosen, key=lambda column: (phases[column], column))
+
     def _attempt(self, column: int, price: float, rate: float, *, within: bool) -> None:
         """A pending order meets its price: the guard, then cash, may cut it; what is left fills."""
         waiting, position = self._waiting.pop(column), self.holdings[column]
         leverage = self._terms[column]["leverage"]
-        amount, cut = waiting.amount, guard.NO_RULE
+        amount, cut = waiting.amount, waiting.cut
         if self._guard is not None and waiting.reason < reasons.STOP_LOSS:
             verdict = self._ask_guard(self._guard, column, waiting, price, rate)
             if verdict.rule == guard.NO_RULE:
@@ -267,13 +269,15 @@ class Broker(bt.brokers.BackBroker):  # type: ignore[misc]
         exits, position = self._setup.barriers, self.holdings[column]
         side = 1.0 if position.held > 0.0 else -1.0
         average, scale = position.average, position.scale
+        # Rounded away from the entry: a coarse tick must not put a stop at the market.
+        against = -1 if side > 0.0 else 1
         stop = barriers.barrier_price(average, side, -exits.stop, scale)
-        stop = self._rounded_price(column, stop, 0)
+        stop = self._rounded_price(column, stop, against)
         trailing = barriers.trailing_price(average, side, position.best, exits.activation, exits.delta, scale)
-        trailing = self._rounded_price(column, trailing, 0)
+        trailing = self._rounded_price(column, trailing, against)
         position.trailing = barriers.is_tighter(trailing, stop, side)
         profit = barriers.barrier_price(average, side, exits.profit, scale)
-        profit = self._rounded_price(column, profit, 0)
+        profit = self._rounded_price(column, profit, -against)
         amount = -position.held
         position.stop = self._stand(
             column, position.stop, amount, bt.Order.Stop, trailing if position.trailing else stop
@@ -448,10 +452,11 @@ class Broker(bt.brokers.BackBroker):  # type: ignore[misc]
         if not self._is_open(column):
             self._clear_barriers(position)
         elif not was_open or before * position.held < 0.0:
-            position.average = position.best = price
+            position.average, position.best = price, position.mark
             position.opened, position.within = self._times[self.row], intent.within
         elif enlarges:
             position.average = barriers.average_entry(before, position.average, got, price)
+            position.best = position.mark
             position.within = position.within or intent.within
         if self._is_open(column) and (enlarges or not was_open or before * position.held < 0.0):
             position.decided, position.scale = intent.decided, intent.scale
@@ -524,9 +529,11 @@ class Broker(bt.brokers.BackBroker):  # type: ignore[misc]
                 amount = closing
             else:
                 amount = rules.round_to_step(amount, terms["step"], rules.STEP_NOISE)
+            cut = guard.NO_RULE
             largest = min(terms["max_amount"], terms["max_notional"] / mark)
             if abs(amount) > largest:
                 amount = rules.round_to_step(largest if amount > 0.0 else -largest, terms["step"], rules.STEP_NOISE)
+                cut = guard.VENUE_AMOUNT
             smallest = rules.smallest_order(terms["min_notional"], equity)
             if rules.is_sendable(amount, closing, mark, smallest, terms["min_amount"]):
                 style = self._setup.style
@@ -536,6 +543,10 @@ class Broker(bt.brokers.BackBroker):  # type: ignore[misc]
                     kind = bt.Order.Limit
                     price = mark * (1.0 - style.offset) if amount > 0.0 else mark * (1.0 + style.offset)
                     price = self._rounded_price(column, price, -1 if amount > 0.0 else 1)
+                    if not price > 0.0:
+                        continue
                 order = self._send(column, amount, kind, price)
                 multiple = 1.0 if scale is None else scale[column]
-                self._waiting[column] = Waiting(order, amount, self.row, mark, smallest, multiple, reason, style.alive)
+                self._waiting[column] = Waiting(
+                    order, amount, self.row, mark, smallest, multiple, reason, style.alive, cut
+                )

@@ -233,8 +233,7 @@ def _check_terms(costs: Costs, venues: tuple[Venue, ...], risk: RiskLimits | Non
         raise ValidationError(f"risk: expected RiskLimits(...) or None, got {risk!r}")
     if orders is not None and not isinstance(orders, LimitOrders):
         raise ValidationError(f"orders: expected LimitOrders(...), or None for orders at the market, got {orders!r}")
-    spot = not any(venue.shorts for venue in venues)
-    if costs.funding is not None and spot:
+    if costs.funding is not None and not any(venue.shorts for venue in venues):
         raise ValidationError(
             "costs: funding on a spot venue, which has none; leave it out or pass a perpetual's venue"
         )
@@ -256,7 +255,8 @@ def _checked_scale(strategy: Strategy, market: Market, targets: np.ndarray) -> n
     if table is None or strategy.exits is None:
         return np.empty((0, 0))
     name = label(strategy)
-    if not isinstance(table, pd.DataFrame) or set(table.columns) != set(market.symbols):
+    columns = list(table.columns) if isinstance(table, pd.DataFrame) else []
+    if len(columns) != len(market.symbols) or set(columns) != set(market.symbols):
         raise ValidationError(
             f"{name}: scale must be a DataFrame, time by symbol, with {list(market.symbols)}, or None"
         )
@@ -264,7 +264,10 @@ def _checked_scale(strategy: Strategy, market: Market, targets: np.ndarray) -> n
         raise ValidationError(
             f"{name}: scale has {len(table)} rows, the market {len(market)}; index it by market.index"
         )
-    values = table[list(market.symbols)].to_numpy(dtype=np.float64, copy=True)
+    try:
+        values = table[list(market.symbols)].to_numpy(dtype=np.float64, copy=True)
+    except (TypeError, ValueError) as error:
+        raise ValidationError(f"{name}: scale holds something that is not a number: {error}") from error
     wrong = ~np.isnan(targets) & ~np.isnan(values) & ~((values > 0.0) & (values < np.inf))
     if wrong.any():
         row, column = np.argwhere(wrong)[0]

@@ -63,7 +63,7 @@ def _terms(market: Market, costs: Costs, venues: tuple[Venue, ...]) -> Terms:
         impact = SquareRootImpact(coefficient=0.0, base=float(impact), most=max(float(impact), 0.1))
     before = within = np.empty((0, 0))
     if costs.funding is not None:
-        before, within = funding_rates(costs.funding, market)
+        before, within = funding_rates(costs.funding, market, [venue.shorts for venue in venues])
     times = market.index.as_unit("ns").asi8
     borrow = np.empty(0)
     if costs.borrow > 0.0:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from vectorbt.portfolio import nb
-from vectorbt.portfolio.enums import Direction, OrderSide, order_dt
+from vectorbt.portfolio.enums import OrderSide, order_dt
 from vectorbt.records.nb import col_map_nb
 
 from engine.compiled import announce_compilation
@@ -137,21 +137,24 @@ def equity_of(run: Run, out: Output) -> np.ndarray:
     shape, groups = marks.shape, np.array([marks.shape[1]])
     money = run.cash * _SMALLEST
     price_unit = np.fmax.reduce(marks, axis=0)
+    size = np.abs(amount) * price_unit[column] / money
     # vectorbt reads records column by column.
     order = np.argsort(column, kind="stable")
     records = np.empty(len(order), dtype=order_dt)
     records["id"] = np.arange(len(order))
     records["col"] = column[order]
     records["idx"] = filled[order]
-    records["size"] = (np.abs(amount) * price_unit[column] / money)[order]
+    records["size"] = size[order]
     records["price"] = (price / price_unit[column])[order]
     records["fees"] = (fee / money)[order]
     records["side"] = np.where(amount > 0, OrderSide.Buy, OrderSide.Sell)[order]
     columns = col_map_nb(records["col"], shape[1])
     flow = nb.cash_flow_grouped_nb(nb.cash_flow_nb(shape, records, columns, False), groups)
     cash = nb.cash_grouped_nb(shape, flow, groups, np.array([(1.0 + _RESERVE) / _SMALLEST]))
-    bought = nb.asset_flow_nb(shape, records, columns, Direction.Both)
-    kept = _RESERVE * np.abs(bought).max(axis=0)
+    # Not `asset_flow_nb`: it loses the rest of a symbol that is bought and sold within one bar.
+    bought, kept = np.zeros(shape), np.zeros(shape[1])
+    np.add.at(bought, (filled, column), np.where(amount > 0.0, size, -size))
+    np.maximum.at(kept, column, _RESERVE * size)
     bought[0] += kept
     held = nb.assets_nb(bought) - kept
     # Before its first bar a symbol has no mark, and is not held.

@@ -29,6 +29,8 @@ R = TypeVar("R")
 _SAMPLES: Final = 32
 # What stands for an answer or an input that holds no array: its key, its place in the memory.
 _ROOM: Final = 512
+# Of an index that is not an argument's: its values and, once it is searched, their places.
+_BYTES_A_LABEL: Final = 72
 _PLAIN: Final = (bool, int, float, complex, str, bytes, type(None))
 
 
@@ -79,12 +81,12 @@ class Memory:
         if answer is not None:
             self.hits += 1
             self._answers.move_to_end(key)
-            return _copied(answer.value)
+            return _handed_out(answer.value, _indexes(args, kwargs))
         self.misses += 1
         value = function(*args, **kwargs)
         with suppress(_UnknownKindError):
             # Asked anew: an indicator within this one may have been the first to bring in the same array.
-            self._keep(*self._question(function, args, kwargs), _copied(value))
+            self._keep(*self._question(function, args, kwargs), _kept(value, _indexes(args, kwargs)))
         return value
 
     def _question(
@@ -249,8 +251,22 @@ def _table(frame: pd.DataFrame) -> np.ndarray:
     return frame.to_numpy()
 
 
-def _copied(value: Any) -> Any:
-    """A copy of an answer, in the same layout, that nobody else can write to.
+@dataclass(frozen=True, eq=False)
+class _OnIndex:
+    """A table whose rows are those of an argument: kept without them, for an index in use grows a search tree."""
+
+    table: Any
+    place: int
+
+
+def _indexes(args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[pd.Index | None]:
+    """The index of each argument, in an order that is the same for the same question."""
+    values = [*args, *(kwargs[name] for name in sorted(kwargs))]
+    return [value.index if isinstance(value, pd.Series | pd.DataFrame) else None for value in values]
+
+
+def _kept(value: Any, indexes: list[pd.Index | None]) -> Any:
+    """An answer as the memory keeps it: a copy in the same layout, that nobody else can write to.
 
     A DataFrame's is made by pandas when one side is first changed: a deep one would lay the numbers out anew.
     """
@@ -258,20 +274,37 @@ def _copied(value: Any) -> Any:
     if kind is np.ndarray and not value.dtype.hasobject and (value.flags.c_contiguous or value.flags.f_contiguous):
         return value.copy(order="K")
     if kind in (pd.Series, pd.DataFrame):
-        return value.copy(deep=kind is pd.Series)
+        table = value.copy(deep=kind is pd.Series)
+        for place, index in enumerate(indexes):
+            if index is not None and value.index.is_(index):
+                return _OnIndex(table.set_axis(pd.RangeIndex(len(table)), axis=0), place)
+        return table
     if kind is tuple:
-        return tuple(_copied(item) for item in value)
+        return tuple(_kept(item, indexes) for item in value)
     if kind in _PLAIN or isinstance(value, np.generic):
         return value
     raise _UnknownKindError
 
 
-def _size(value: Any) -> int:
-    """Bytes that an answer takes, its labels among them even where others share them."""
-    if isinstance(value, np.ndarray):
-        return value.nbytes
-    if isinstance(value, pd.Series):
-        return int(value.memory_usage(index=True, deep=False))
-    if isinstance(value, pd.DataFrame):
-        return int(value.memory_usage(index=True, deep=False).sum())
-    return sum(_size(item) + 64 for item in value) if isinstance(value, tuple) else 64
+def _handed_out(kept: Any, indexes: list[pd.Index | None]) -> Any:
+    """What an asker gets of a kept answer: a copy of its own."""
+    if isinstance(kept, _OnIndex):
+        return kept.table.set_axis(indexes[kept.place], axis=0)
+    if isinstance(kept, np.ndarray):
+        return kept.copy(order="K")
+    if isinstance(kept, pd.Series | pd.DataFrame):
+        return kept.copy(deep=False)
+    return tuple(_handed_out(item, indexes) for item in kept) if type(kept) is tuple else kept
+
+
+def _size(kept: Any) -> int:
+    """Bytes that a kept answer takes, its labels and their search tree among them."""
+    if isinstance(kept, _OnIndex):
+        return _size(kept.table)
+    if isinstance(kept, np.ndarray):
+        return kept.nbytes
+    if isinstance(kept, pd.Series | pd.DataFrame):
+        labels = 0 if isinstance(kept.index, pd.RangeIndex) else _BYTES_A_LABEL * len(kept)
+        columns = [kept] if isinstance(kept, pd.Series) else [kept.iloc[:, place] for place in range(kept.shape[1])]
+        return labels + sum(int(column.to_numpy().nbytes) for column in columns)
+    return sum(_size(item) + 64 for item in kept) if type(kept) is tuple else 64

@@ -23,6 +23,7 @@ class Books:
     coins: bool
     held: dict[str, float] = field(default_factory=dict)
     average: dict[str, float] = field(default_factory=dict)
+    largest: dict[str, float] = field(default_factory=dict)
     realised: float = 0.0
     fees: float = 0.0
 
@@ -47,7 +48,9 @@ class Books:
             if abs(got) > abs(before):
                 self.average[symbol] = price
         after = before + got
-        self.held[symbol] = 0.0 if abs(after) <= NOISE * max(abs(before), abs(got)) else after
+        largest = max(self.largest.get(symbol, 0.0), abs(before), abs(got))
+        self.held[symbol] = 0.0 if abs(after) <= NOISE * largest else after
+        self.largest[symbol] = largest if self.held[symbol] else 0.0
 
     def equity(self, marks: pd.Series | dict[str, float]) -> float:
         return self.cash + sum(held * marks[symbol] for symbol, held in self.held.items() if held)

@@ -1,7 +1,7 @@
 """Runs as hypothesis draws and shrinks them: candles, decisions, barriers, order styles, venues, costs, limits.
 
 What happens at a bar of a symbol is eight bytes, each the place in a list of choices: drawn at once they cost little, and
-hypothesis shrinks a run by bars, by symbols and towards the first of each list, where nothing happens.
+hypothesis shrinks a run by bars, by symbols and towards the first of each list, where nothing happens, in seconds.
 """
 
 from __future__ import annotations
@@ -81,7 +81,9 @@ class Case:
             columns["target"] = self.strategy.targets(self.market)[symbol]
             if self.strategy.scales is not None:
                 columns["scale"] = self.strategy.scales.frame[symbol]
-            printer.text(f"  {symbol}\n{pd.DataFrame(columns).to_string(float_format=lambda value: repr(float(value)))}\n")
+            printer.text(
+                f"  {symbol}\n{pd.DataFrame(columns).to_string(float_format=lambda value: repr(float(value)))}\n"
+            )
 
 
 # Round figures on purpose: exact ties are where two engines would part. The first of each list is the plainest. A price
@@ -103,8 +105,8 @@ TRAILING = [(0.0001, 0.05), (0.01, 0.1), (0.02, 0.01), (0.05, 0.5), (0.1, 0.02)]
 TIERS = ((1.0, 0.0, 0.0005), (5_000.0, -0.0001, 0.0002))
 MOST_SYMBOLS = 5
 ANYTHING = (st.floats(1e-8, 1e6), st.floats(-1, 1), st.floats(-1, 1))
-ROW = st.binary(min_size=len(KINDS) * MOST_SYMBOLS, max_size=len(KINDS) * MOST_SYMBOLS)
-TERMS = st.binary(min_size=120, max_size=120)
+EIGHT = st.binary(min_size=8, max_size=8)
+TERMS = 15  # times eight choices that are made once a run
 
 
 class Picks:
@@ -125,16 +127,16 @@ def hours(*counts: float) -> list[pd.Timedelta]:
     return [pd.Timedelta(hours=count) for count in counts]
 
 
-def make_market(pick: Picks, rows: list[bytes], anything: tuple[float, ...]) -> tuple[Market, dict[str, pd.DataFrame]]:
+def make_market(pick: Picks, cells: bytes, anything: list[float]) -> tuple[Market, dict[str, pd.DataFrame]]:
     """Flat bars, jumps through any barrier, long wicks, zero volume, missing bars, days without any; and the tables.
 
-    Rows are as wide for one symbol as for five: of fewer each keeps what it had.
+    `cells` has as many for one symbol as for five: of fewer each keeps what it had.
     """
     timeframe, first = pick.one(("1h", 0), ("1h", 22), ("4h", 20), ("1d", 0))
     names = [f"S{number}/USD" for number in range(pick.one(1, 2, 3, 4, 5))]
-    bars = len(rows)
-    places = np.frombuffer(b"".join(rows), dtype=np.uint8).reshape(bars, MOST_SYMBOLS, len(KINDS))[:, : len(names)]
-    lists = {**CHOICES, "target": TARGETS + list(anything[1:])}
+    places = np.frombuffer(cells, dtype=np.uint8).reshape(-1, MOST_SYMBOLS, len(KINDS))[:, : len(names)]
+    bars = len(places)
+    lists = {**CHOICES, "target": TARGETS + anything[1:]}
     chosen = {kind: np.array(lists[kind])[places[:, :, at] % len(lists[kind])] for at, kind in enumerate(KINDS)}
     base = np.array([pick.one(*PRICES, anything[0]) for _ in range(MOST_SYMBOLS)][: len(names)])
     close = base * np.cumprod(chosen["move"], axis=0)
@@ -191,11 +193,12 @@ def make_venue(pick: Picks, shorts: bool) -> Venue:
     )
 
 
-def make_costs(pick: Picks, spot: bool, market: Market) -> Costs:
+def make_costs(pick: Picks, perpetual: list[str], market: Market) -> Costs:
     first = market.index[0] + pick.one(*hours(0, 0.5))
     times = pd.date_range(first, periods=8, freq=pick.one("1h", "40min", "8h", "1D"))
     rates: Any = pd.Series([pick.one(0.0001, -0.0001, 0.01, 0.0) for _ in times], index=times)
-    rates = pick.one(None, rates, {market.symbols[0]: rates})
+    rates = pick.one(None, rates, dict.fromkeys(perpetual[:1], rates))
+    spot = not perpetual
     tiers = pick.one((), (), TIERS)
     fee = pick.one(0.0, 0.001, 0.05, (0.0002, 0.0007), (-0.0001, 0.0005), 0.0007 if tiers else "venue")
     fee_in = pick.one("quote", "bought")
@@ -224,13 +227,16 @@ def make_limits(pick: Picks) -> RiskLimits:
 
 
 @st.composite
-def cases(draw: st.DrawFn, *, spot: bool | None = None, limited: bool | None = None, exited: bool | None = None) -> Case:
+def cases(
+    draw: st.DrawFn, *, spot: bool | None = None, limited: bool | None = None, exited: bool | None = None
+) -> Case:
     """Any run; or one on spot, one with risk limits, one with barriers. An account is on spot, with shorts, or on both."""
     # Where draws are labelled alike, hypothesis follows each new run by five that copy a bar onto another: a label each.
-    pick = Picks(draw(TERMS, 0))
-    rows = [draw(ROW, label) for label in range(1, 1 + draw(st.integers(2, 30)))]
-    anything = tuple(draw(strategy, 100 + at) for at, strategy in enumerate(ANYTHING))
-    market, tables = make_market(pick, rows, anything)
+    bars = draw(st.integers(2, 30))
+    drawn = [draw(EIGHT, label) for label in range(TERMS + bars * MOST_SYMBOLS)]
+    anything = [draw(strategy, 1_000 + at) for at, strategy in enumerate(ANYTHING)]
+    pick = Picks(b"".join(drawn[:TERMS]))
+    market, tables = make_market(pick, b"".join(drawn[TERMS:]), anything)
     kind = pick.one("spot", "shorts", "shorts", "mixed")
     shorts = [pick.one(True, False) if kind == "mixed" else kind == "shorts" for _ in range(MOST_SYMBOLS)]
     shorts = [each and not spot for each in shorts[: len(market.symbols)]]
@@ -240,7 +246,7 @@ def cases(draw: st.DrawFn, *, spot: bool | None = None, limited: bool | None = N
     style = LimitOrders(offset=pick.one(0.0, 0.01, 0.1), alive=pick.one(1, 2, 3), then=pick.one("cancel", "market"))
     terms = {
         "cash": pick.one(1_000.0, 1_000.0, 12_345.67, 100.0, 1.0),
-        "costs": make_costs(pick, not any(shorts), market),
+        "costs": make_costs(pick, [name for name, each in zip(market.symbols, shorts, strict=True) if each], market),
         "risk": risk if (own_risk if limited is None else limited) else None,
         "orders": pick.maybe([style]),
     }

@@ -31,7 +31,9 @@ def opens(before: float, after: float) -> bool:
 @both_engines
 @given(case=cases())
 @settings(max_examples=150)
-def test_equity_is_cash_and_positions_at_the_close_rebuilt_from_orders_and_charges_alone(engine: str, case: Case) -> None:
+def test_equity_is_cash_and_positions_at_the_close_rebuilt_from_orders_and_charges_alone(
+    engine: str, case: Case
+) -> None:
     result = case.run(engine)
     scale = largest_sums(case, result)
     for time, books, marks in closes(case, result):
@@ -159,12 +161,13 @@ def test_no_fill_that_opens_takes_the_account_over_a_limit(engine: str, drawn: C
     result, risk, symbols = case.run(engine), case.terms["risk"], list(case.market.symbols)
     last, opening, resting = case.market.close.ffill().shift(), case.market.open, limit_prices(case, result)
     borrowed = result.charges.groupby("at")["paid"].sum()
-    time = None
+    time, paid = None, 0.0
     for order, before, books in fills(case, result):
         if order.filled_at != time:
-            paid = borrowed.loc[(borrowed.index <= order.filled_at) & ((time is None) | (borrowed.index > time))].sum()
-            time, marks = order.filled_at, opening.loc[order.filled_at].fillna(last.loc[order.filled_at])
-            books.cash -= paid
+            time = order.filled_at
+            marks = opening.loc[time].fillna(last.loc[time])
+            books.cash += paid - borrowed[:time].sum()
+            paid = borrowed[:time].sum()
         if order.reason.startswith("target, limit") and "expired" not in order.reason:
             for symbol in symbols[: symbols.index(order.symbol) + 1]:
                 marks[symbol] = resting.get((time, symbol), marks[symbol])
@@ -213,7 +216,9 @@ def with_another_future(case: Case, last: int) -> Case:
     market = Market({name: mixed(case.market[name], 1.7) for name in FIELDS}, case.market.timeframe)
     old = case.strategy
     scales = None if old.scales is None else Table(mixed(old.scales.frame))
-    return replace(case, strategy=Drawn(Table(mixed(old.decisions.frame)), old.exits, scales, old.warmup), market=market)
+    return replace(
+        case, strategy=Drawn(Table(mixed(old.decisions.frame)), old.exits, scales, old.warmup), market=market
+    )
 
 
 @given(case=cases(), share=st.floats(0, 1))
