@@ -122,13 +122,14 @@ def check_same(market: Market) -> None:
     left, other = run_ours(market, True)["orders"].sum(), run_bare(market, True)["orders"].sum()
     print(f"  plain: {alike.sum():,} of {len(alike):,} sets send the same orders, and return the same within 1e-9")
     print(f"  with exits: {left:,} orders of ours, {other:,} of vectorbt's")
-    assert left > 0 and other > 0
+    assert min(left, other) > 0
 
 
 def peak_of(side: str, exits: bool) -> float:
-    """Peak memory in MB of a process that runs one side once."""
+    """Peak memory in MB of a process that runs one side once, and finds its machine code on disk."""
     command = [sys.executable, __file__, side, *(["exits"] if exits else [])]
-    run = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603  (ourselves)
+    for _ in range(2):
+        run = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603  (ourselves)
     return float(run.stdout.split()[-1])
 
 
@@ -142,6 +143,8 @@ def alone(side: str, exits: bool) -> int:
 
 
 def main() -> int:
+    # First of all, while this process is small: a process begins with the peak of the one that starts it.
+    peaks = {(side, exits): peak_of(side, exits) for side in ("bare", "ours") for exits in (False, True)}
     market = load_market()
     print(f"sweep: {market.symbols[0]}, {len(market):,} bars, {len(FAST) * len(SLOW):,} sets, best of {ROUNDS}")
     check_same(market)
@@ -158,14 +161,11 @@ def main() -> int:
             {"vectorbt": bare, "ladder sweep": ours, "vectorbt without Sharpe ratios": lambda bare=bare: bare(False)},
             ROUNDS,
         )
-        peaks = {"vectorbt": peak_of("bare", exits), "ladder sweep": peak_of("ours", exits)}
-        show(
-            "with exits" if exits else "without exits",
-            seconds,
-            {name: f"peak {peak:,.0f} MB" for name, peak in peaks.items()},
-        )
+        sides = {"vectorbt": "bare", "ladder sweep": "ours"}
+        notes = {name: f"peak {peaks[side, exits]:,.0f} MB" for name, side in sides.items()}
+        show("with exits" if exits else "without exits", seconds, notes)
         status |= verdict(seconds["ladder sweep"] / seconds["vectorbt"], GOAL_TIME)
-        status |= verdict(peaks["ladder sweep"] / peaks["vectorbt"], GOAL_MEMORY)
+        status |= verdict(peaks["ours", exits] / peaks["bare", exits], GOAL_MEMORY)
     return status
 
 

@@ -207,7 +207,7 @@ def trials(path: str | Path | None = None) -> pd.DataFrame:
     Returns:
         One row per parameter set: sweep (its number), at (UTC), strategy, source (digest of its source), data
         (fingerprint of the bars), symbols, timeframe, first_bar, last_bar, trial (the set's number in its sweep),
-        parameters (a dict), skipped (the strategy's reason, or None), then the figures of `Result.stats`.
+        parameters (a dict), skipped (the strategy's reason; missing where it ran), then the figures of `Result.stats`.
 
     Raises:
         ValidationError: `path` is not there, or is no record of trials.

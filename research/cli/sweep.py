@@ -30,9 +30,7 @@ Grid = Annotated[
 Metric = Annotated[str, typer.Option(help="The figure that ranks the sets.")]
 Record = Annotated[
     Path | None,
-    typer.Option(
-        help="Where trials are recorded; else $LADDER_TRIALS, else in the candle store.", show_default=False
-    ),
+    typer.Option(help="Where trials are recorded; else $LADDER_TRIALS, else in the candle store.", show_default=False),
 ]
 Memory = Annotated[float, typer.Option(help="What results and work may take, in MB.")]
 Map = Annotated[

@@ -334,11 +334,11 @@ def test_scale_of_a_decision_that_reduces_or_sends_nothing_does_not_count(play: 
     ("venue", "stop", "profit"),
     [
         (Venue(price_tick=0.5), 96.5, 103.5),
-        (Venue(price_tick=1.0), 97.0, 103.0),
-        (Venue(price_digits=3), 96.7, 103.0),
+        (Venue(price_tick=1.0), 96.0, 104.0),
+        (Venue(price_digits=3), 96.6, 104.0),
     ],
 )
-def test_barriers_are_rounded_to_the_nearest_price_of_the_venue(
+def test_barriers_are_rounded_to_a_price_of_the_venue_away_from_the_entry(
     play: Play, venue: Venue, stop: float, profit: float
 ) -> None:
     exits = Exits(stop_loss=0.0333, take_profit=0.0333)  # 96.67 and 103.33
@@ -348,10 +348,23 @@ def test_barriers_are_rounded_to_the_nearest_price_of_the_venue(
     assert orders_of(high)[1:] == [(2, "A", -10, profit, "take profit")]
 
 
-def test_trailing_stop_is_rounded_to_the_nearest_tick(play: Play) -> None:
+def test_short_barriers_are_rounded_away_from_the_entry(play: Play) -> None:
+    exits, venue = Exits(stop_loss=0.0333, take_profit=0.0333), Venue(shorts=True, price_tick=1.0)
+    high = play([100, 100, (100, 110, 100, 105)], [-1.0], exits=exits, venue=venue)
+    assert orders_of(high)[1:] == [(2, "A", 10, 104.0, "stop loss")]
+    low = play([100, 100, (100, 100, 90, 95)], [-1.0], exits=exits, venue=venue)
+    assert orders_of(low)[1:] == [(2, "A", 10, 96.0, "take profit")]
+
+
+def test_coarse_tick_does_not_put_a_stop_at_the_market(play: Play) -> None:
+    result = play([10.6, 10.6, 10.6], [1.0], exits=Exits(stop_loss=0.005), venue=Venue(price_tick=1.0))
+    assert len(orders_of(result)) == 1
+
+
+def test_trailing_stop_is_rounded_to_a_tick_away_from_the_market(play: Play) -> None:
     bars = [100, 100, (105, 110.3, 104, 109), (109, 109, 107, 107)]
     result = play(bars, [1.0], exits=TRAILING, venue=Venue(price_tick=0.5))
-    assert orders_of(result)[1:] == [(3, "A", -10, 108.5, "trailing stop")]
+    assert orders_of(result)[1:] == [(3, "A", -10, 108.0, "trailing stop")]
 
 
 # Gaps

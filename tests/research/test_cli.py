@@ -12,7 +12,7 @@ from engine.result import Result
 from research.cli import app
 
 LADDER = Path(sys.executable).with_name("ladder")
-COMMANDS = ("demo", "backtest", "paper", "parity", "compare", "tearsheet", "strategies", "data")
+COMMANDS = ("demo", "backtest", "paper", "sweep", "trials", "parity", "compare", "tearsheet", "strategies", "data")
 DATA_COMMANDS = ("fetch", "list", "check", "export")
 MONTH = ["--symbol", "BTC/USD", "--since", "2018-03-01", "--until", "2018-04-01"]
 CROSS = ["SmaCross", "-p", "fast=4", "-p", "slow=24"]

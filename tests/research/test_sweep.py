@@ -1,4 +1,4 @@
-"""A sweep is as many single backtests: every column equals its own, to the last bit, and nothing that failed is hidden."""
+"""A sweep is as many single backtests: every column equals its own to the last bit, and nothing refused is hidden."""
 
 from __future__ import annotations
 
