@@ -22,7 +22,7 @@ from data.atomic import replacing
 from data.errors import ValidationError
 from engine import metrics
 from engine.result import Result
-from reports.figures import AGAINST, RUN, SHARED, shown, words
+from reports.figures import AGAINST, RARE, RUN, SHARED, shown, words
 
 # A tracking error below this fraction of the volatility is rounding noise, the two series are the same; a volatility
 # below this fraction of the largest return likewise, the series is constant.
@@ -109,7 +109,8 @@ def compare(
         | (_run(source) if isinstance(source, Result) else {})
         for name, source in zip(names, sources, strict=True)
     }
-    keys = [*SHARED, *(AGAINST if other is not None else {}), *RUN]
+    unused = {key for key in RARE if not any(figures.get(key) for figures in columns.values())}
+    keys = [key for key in [*SHARED, *(AGAINST if other is not None else {}), *RUN] if key not in unused]
     table = pd.DataFrame(
         {name: [figures.get(key, math.nan) for key in keys] for name, figures in columns.items()},
         index=keys,

@@ -43,8 +43,12 @@ RUN: Final = {
     "profit_factor": ("Profit factor", "ratio"),
     "average_trade_return": ("Average trade", "percent"),
     "fees": ("Fees paid", "money"),
+    "funding": ("Funding paid", "money"),
+    "borrow": ("Interest paid for shorts", "money"),
     "final_equity": ("Final equity", "money"),
 }
+# Left out where no compared run has any.
+RARE: Final = ("funding", "borrow")
 NONE: Final = "–"
 
 
