@@ -7,6 +7,7 @@ import difflib
 import importlib
 import importlib.util
 import math
+import os
 import sys
 from collections.abc import Sequence
 from decimal import Decimal
@@ -182,6 +183,21 @@ def _literal(text: str) -> Any:
 def _suggestion(word: str, known: Sequence[str]) -> str:
     close = difflib.get_close_matches(word, known, n=1)
     return f"; did you mean {close[0]}?" if close else ""
+
+
+def require_writable(option: str, path: Path | None) -> None:
+    """Refuse a place that cannot be written, before a long run is over and its result has nowhere to go.
+
+    Raises:
+        ValidationError: the folder cannot be written to, or made.
+    """
+    if path is None:
+        return
+    folder = path.absolute().parent
+    while not folder.exists():
+        folder = folder.parent
+    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        raise ValidationError(f"{option} {path}: cannot be written in {folder}; name another place")
 
 
 def market_from(

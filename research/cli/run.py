@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from research.cli import terms
-from research.cli.inputs import SAMPLE, market_from, strategy_from
+from research.cli.inputs import SAMPLE, market_from, require_writable, strategy_from
 from research.cli.tables import print_comparison, say_while_waiting
 
 if TYPE_CHECKING:
@@ -115,6 +115,8 @@ def run_command(broker: str) -> Callable[..., None]:
         from engine import Costs, Venue, brokers
         from engine.strategy import label
 
+        require_writable("--out", out)
+        require_writable("--tearsheet", tearsheet)
         chosen = strategy_from(strategy, param or [])
         chosen = terms.with_exits(chosen, stop_loss, take_profit, trailing, time_limit)
         costs = Costs(
@@ -176,7 +178,10 @@ def _show(result: Result) -> None:
     reasons = result.orders["reason"].str.partition(",")[0].value_counts()
     if set(reasons.index) - {"target"}:
         typer.echo("orders: " + ", ".join(f"{count:,} {reason}" for reason, count in reasons.items()))
-    verdicts = result.risk_events[~result.risk_events["verdict"].isin(["allowed", "resume"])]
+    events = result.risk_events
+    # An order for all of the equity is always cut by what it costs itself: that is no news.
+    told = ~events["verdict"].isin(["allowed", "resume"]) & ~((events["verdict"] == "cut") & (events["rule"] == "cash"))
+    verdicts = events[told]
     counts = (verdicts["verdict"] + " by " + verdicts["rule"]).value_counts()
     if len(counts):
         typer.echo("limits: " + ", ".join(f"{count:,} {what}" for what, count in counts.items()))

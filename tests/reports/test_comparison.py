@@ -173,3 +173,15 @@ def test_what_a_run_says_of_itself_is_noted_once(make_run):
     comparison = compare(runs[1:], benchmark=runs[0])
     assert comparison.notes == (said,)
     assert said in str(comparison)
+
+
+def test_funding_and_interest_are_shown_where_a_run_paid_any(make_run):
+    plain = make_run(seed=1)
+    assert not {"funding", "borrow"} & set(compare([plain]).table.index)
+    charges = pd.DataFrame(
+        {"at": plain.equity.index[[3, 9]], "symbol": "BTC/USDT", "kind": "funding", "paid": [5.0, -2.0]}
+    )
+    table = compare([plain, replace(make_run(seed=2, name="Perpetual()"), charges=charges)]).table
+    assert table.loc["funding"].tolist() == [0.0, 3.0]
+    assert "borrow" not in table.index
+    assert shown("funding", 3.0) == "3.00"
