@@ -96,9 +96,9 @@ class Venue:
     ) -> Venue:
         """The rules of a market as ccxt states them, in base and quote currency: ccxt's contracts are converted.
 
-        Spot never goes short; a linear perpetual or future may. ccxt's limits of the price itself, and those of market
-        orders alone (`limits.market`, on some exchanges), are left out. So is what only an exchange's own methods know;
-        `dataclasses.replace` says it: hyperliquid's tick is that of its price just then (price_digits=5 and its
+        Spot never goes short; a linear perpetual or future may. The largest order is the smaller of the limits for all
+        and for market orders. ccxt's limits of the price itself are left out. So is what only an exchange's own methods
+        know; `dataclasses.replace` says it: hyperliquid's tick is that of its price just then (price_digits=5 and its
         decimals). Where prices count significant digits, amounts count decimal places: so have it bitfinex and bithumb,
         the only exchanges of ccxt 4.5 in that mode.
 
@@ -127,7 +127,7 @@ class Venue:
                 leverage=leverage,
                 min_notional=float(_number(market, "limits", "cost", "min") or 0),
                 min_amount=float((_number(market, "limits", "amount", "min") or 0) * size),
-                max_amount=float((_number(market, "limits", "amount", "max") or Decimal("inf")) * size),
+                max_amount=float(min(_largest(market, "amount"), _largest(market, "market")) * size),
                 max_notional=float(_number(market, "limits", "cost", "max") or math.inf),
                 maintenance_margin=0.0 if maintenance_margin is None else maintenance_margin,
                 fees=None if maker is None or taker is None else (float(maker), float(taker)),
@@ -135,6 +135,10 @@ class Venue:
             )
         except ValidationError as error:
             raise ValidationError(f"Venue.from_ccxt: {market.get('symbol')}: {error}") from None
+
+
+def _largest(market: Mapping[str, Any], kind: str) -> Decimal:
+    return _number(market, "limits", kind, "max") or Decimal("inf")
 
 
 def _is_spot(market: Mapping[str, Any]) -> bool:

@@ -373,3 +373,11 @@ def test_amount_of_more_digits_than_ccxt_computes_with() -> None:
     with pytest.raises(InvalidOperation):
         exchange.amount_to_precision("A/B", 1e12)
     assert amount_text(Venue.from_ccxt(market), 1e12) == "1000000000000"
+
+
+@pytest.mark.parametrize(("all_orders", "at_market", "largest"), [(100, 20, 20.0), (20, 100, 20.0), (100, 0, 100.0)])
+def test_largest_order_is_the_smaller_of_the_limits_for_all_and_for_market_orders(
+    all_orders: float, at_market: float, largest: float
+) -> None:
+    limits = {"amount": {"max": all_orders}, "market": {"min": 0, "max": at_market}}
+    assert Venue.from_ccxt(SPOT | {"limits": limits}).max_amount == largest
