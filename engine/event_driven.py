@@ -60,7 +60,7 @@ class _Decider(bt.Strategy):  # type: ignore[misc]
         self.next()
 
     def next(self) -> None:
-        row = self.broker.row
+        row = self.broker.account.row
         self.equity.append(self.broker.getvalue())
         targets = self._targets[row] if self._decides[row] else None
         self.broker.close(targets, self._scale[row] if self._scale else None)
@@ -80,7 +80,7 @@ def run_paper(run: Run) -> Result:
     with bar_progress("paper", bars, show=seconds > _SHOW_AFTER_SECONDS) as advance:
         cerebro.addstrategy(_Decider, run=run, advance=advance)
         decider = cerebro.run()[0]
-    records = broker.records
+    records = broker.account.records
     fills, events = records.arrays()
     positions = _positions(run, fills)
     del fills["held"]

@@ -36,9 +36,11 @@ class Position:
 
 @dataclass(slots=True)
 class Waiting:
-    """A decision's order until it fills, is replaced or is dropped; `left` counts the bars of one that rests."""
+    """A decision's order until it fills, is replaced or is dropped.
 
-    order: Any
+    `left` counts the bars of one that rests, at `price`; `order` is backtrader's, once it is sent.
+    """
+
     amount: float
     decided: int
     close: float
@@ -47,6 +49,8 @@ class Waiting:
     reason: int
     left: int = 0
     cut: int = 0
+    price: float | None = None
+    order: Any = None
 
     @property
     def rests(self) -> bool:
