@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any, Final
@@ -128,9 +129,8 @@ def check_same(market: Market) -> None:
 def peak_of(side: str, exits: bool) -> float:
     """Peak memory in MB of a process that runs one side once, and finds its machine code on disk."""
     command = [sys.executable, __file__, side, *(["exits"] if exits else [])]
-    for _ in range(2):
-        run = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603  (ourselves)
-    return float(run.stdout.split()[-1])
+    runs = [subprocess.run(command, check=True, capture_output=True, text=True) for _ in range(2)]  # noqa: S603
+    return float(runs[-1].stdout.split()[-1])
 
 
 def alone(side: str, exits: bool) -> int:
@@ -150,17 +150,12 @@ def main() -> int:
     check_same(market)
     status = 0
     for exits in (False, True):
-
-        def bare(sharpe: bool = True, exits: bool = exits) -> pd.DataFrame:
-            return run_bare(market, exits, sharpe)
-
-        def ours(exits: bool = exits) -> pd.DataFrame:
-            return run_ours(market, exits)
-
-        seconds = best_seconds(
-            {"vectorbt": bare, "ladder sweep": ours, "vectorbt without Sharpe ratios": lambda bare=bare: bare(False)},
-            ROUNDS,
-        )
+        candidates: dict[str, Callable[[], object]] = {
+            "vectorbt": partial(run_bare, market, exits),
+            "ladder sweep": partial(run_ours, market, exits),
+            "vectorbt without Sharpe ratios": partial(run_bare, market, exits, sharpe=False),
+        }
+        seconds = best_seconds(candidates, ROUNDS)
         sides = {"vectorbt": "bare", "ladder sweep": "ours"}
         notes = {name: f"peak {peaks[side, exits]:,.0f} MB" for name, side in sides.items()}
         show("with exits" if exits else "without exits", seconds, notes)

@@ -48,9 +48,12 @@ class Books:
             if abs(got) > abs(before):
                 self.average[symbol] = price
         after = before + got
-        largest = max(self.largest.get(symbol, 0.0), abs(before), abs(got))
-        self.held[symbol] = 0.0 if abs(after) <= NOISE * largest else after
-        self.largest[symbol] = largest if self.held[symbol] else 0.0
+        self.held[symbol] = 0.0 if abs(after) <= NOISE * max(abs(before), abs(got)) else after
+        self.largest[symbol] = max(self.largest.get(symbol, 0.0), abs(before), abs(after))
+
+    def noise(self, symbol: str) -> float:
+        """What rounding errors may leave of a symbol that is sold."""
+        return 10 * NOISE * self.largest.get(symbol, 0.0)
 
     def equity(self, marks: pd.Series | dict[str, float]) -> float:
         return self.cash + sum(held * marks[symbol] for symbol, held in self.held.items() if held)

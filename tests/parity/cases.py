@@ -1,7 +1,7 @@
 """Runs as hypothesis draws and shrinks them: candles, decisions, barriers, order styles, venues, costs, limits.
 
-What happens at a bar of a symbol is eight bytes, each the place in a list of choices: drawn at once they cost little, and
-hypothesis shrinks a run by bars, by symbols and towards the first of each list, where nothing happens, in seconds.
+What happens at a bar of a symbol is eight bytes, each the place in a list of choices: drawn at once they cost little,
+and hypothesis shrinks a run by bars, by symbols and towards the first of each list, where nothing happens.
 """
 
 from __future__ import annotations
@@ -198,17 +198,16 @@ def make_costs(pick: Picks, perpetual: list[str], market: Market) -> Costs:
     times = pd.date_range(first, periods=8, freq=pick.one("1h", "40min", "8h", "1D"))
     rates: Any = pd.Series([pick.one(0.0001, -0.0001, 0.01, 0.0) for _ in times], index=times)
     rates = pick.one(None, rates, dict.fromkeys(perpetual[:1], rates))
-    spot = not perpetual
     tiers = pick.one((), (), TIERS)
     fee = pick.one(0.0, 0.001, 0.05, (0.0002, 0.0007), (-0.0001, 0.0005), 0.0007 if tiers else "venue")
     fee_in = pick.one("quote", "bought")
     return Costs(
         fee=fee,
         slippage=pick.one(0.0, 0.0005, 0.01, SquareRootImpact(coefficient=0.1, base=0.0005, most=0.05)),
-        funding=None if spot else rates,
+        funding=rates if perpetual else None,
         borrow=pick.one(0.0, 0.0, 0.5),
         tiers=tiers,
-        fee_in=fee_in if spot else "quote",
+        fee_in="quote" if perpetual else fee_in,
     )
 
 
@@ -230,8 +229,8 @@ def make_limits(pick: Picks) -> RiskLimits:
 def cases(
     draw: st.DrawFn, *, spot: bool | None = None, limited: bool | None = None, exited: bool | None = None
 ) -> Case:
-    """Any run; or one on spot, one with risk limits, one with barriers. An account is on spot, with shorts, or on both."""
-    # Where draws are labelled alike, hypothesis follows each new run by five that copy a bar onto another: a label each.
+    """Any run; or one on spot, one with risk limits, one with barriers. An account is on spot, with shorts, or both."""
+    # Where draws are labelled alike, hypothesis follows each run by five that copy a bar onto another: a label each.
     bars = draw(st.integers(2, 30))
     drawn = [draw(EIGHT, label) for label in range(TERMS + bars * MOST_SYMBOLS)]
     anything = [draw(strategy, 1_000 + at) for at, strategy in enumerate(ANYTHING)]

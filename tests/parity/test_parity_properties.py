@@ -13,7 +13,7 @@ EXACT = ["decided_at", "filled_at", "symbol", "side", "amount", "reason"]
 
 
 def assert_equal(fast: Result, slow: Result) -> None:
-    """Prices and fees are each engine's own: backtrader's are averages of one, x * n / n. All that is decided is equal."""
+    """Prices and fees are each engine's own: backtrader's are averages of one, x * n / n. What is decided is equal."""
     pd.testing.assert_frame_equal(fast.orders[EXACT], slow.orders[EXACT], check_exact=True)
     np.testing.assert_allclose(fast.orders["price"], slow.orders["price"], rtol=1e-12, atol=0.0)
     np.testing.assert_allclose(fast.orders["fee"], slow.orders["fee"], rtol=1e-12, atol=0.0)

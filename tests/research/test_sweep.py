@@ -283,13 +283,6 @@ def test_wrong_input_is_named_before_anything_is_tried(month, record, change, me
 
 
 @dataclass(frozen=True)
-class Needy(SmaCross):
-    """Has a parameter without a default, as far as dataclasses let it."""
-
-    share: float = None  # type: ignore[assignment]
-
-
-@dataclass(frozen=True)
 class Bare(Strategy):
     share: float
 
