@@ -11,14 +11,18 @@ from data.errors import ValidationError
 from data.market import Market
 from data.timeframe import parse_timeframe
 
+# How long after a bar's opening time a rate still counts as due at it, ns.
+_LATE = 60_000_000_000
+
 
 def funding_rates(
     funding: pd.Series | pd.DataFrame | Mapping[str, pd.Series], market: Market, perpetual: Sequence[bool]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Rates by bar and symbol, each array (T, N), 0 where none is due: at the bar's opening time, and after it.
 
-    A rate at a bar's opening time falls on what is held before the orders that fill there; one within a bar on what is
-    held after them. A rate at a time without a bar falls on the next bar, one after the last bar on none.
+    A rate at a bar's opening time, or less than a minute after it, falls on what is held before the orders that fill
+    there; one within a bar on what is held after them. A rate at a time without a bar falls on the next bar, one after
+    the last bar on none.
 
     Args:
         funding: rates by time (UTC), fractions of notional: a Series for every perpetual, or by symbol. A symbol that
@@ -37,7 +41,8 @@ def funding_rates(
         times = pd.DatetimeIndex(rates.index).as_unit("ns").asi8
         rows = np.searchsorted(index, times, side="right") - 1
         at = np.where(rows >= 0, index[rows], times - length)
-        opening = times == at
+        # An exchange stamps a rate some milliseconds late: it falls on who held at the full hour all the same.
+        opening = (times - at < min(_LATE, length // 2)) & (rows >= 0)
         inside = ~opening & (times < at + length) & (rows >= 0)
         due = np.where(opening | inside, rows, rows + 1)
         known = (due < len(index)) & (rows >= 0)

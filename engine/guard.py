@@ -1,7 +1,7 @@
 """Execution rule 7: the guard that every broker asks before an order goes, and tells of its equity after each bar.
 
-    guard = RiskGuard(limits, cash, bar="1h")
-    guard.begin(now, equity)                        # a bar begins; a new UTC day lifts a daily halt
+    guard = RiskGuard(limits, cash)
+    guard.begin(now)                                # a bar begins; a new UTC day lifts a daily halt
     verdict = guard.check(order, account, now)      # allowed, cut or blocked, with the rule that did it
     guard.sent(now)                                 # every order that goes, exits too
     halt = guard.close(equity)                      # the rule that now flattens and halts, or None
@@ -88,7 +88,10 @@ def loss_fraction(equity: float, before: float) -> float:
 
 @dataclass(frozen=True)
 class Order:
-    """An order about to fill: amount signed, prices quote per base, times in ns since 1970 UTC."""
+    """An order about to fill: amount signed, prices quote per base, times in ns since 1970 UTC.
+
+    `decided_close` is when the bar closed that the decision could rest on, the symbol's last one then.
+    """
 
     amount: float
     price: float
@@ -169,7 +172,7 @@ class RiskGuard:
     def _largest(self, order: Order, account: Account, side: float, reducing: float) -> tuple[float, int]:
         """The largest size that may be opened beyond the reducing part, and the rule that sets it."""
         limits, mark = self.limits, account.mark
-        unit_cost = order.fee * order.price + side * (order.price - mark)
+        unit_cost = max(order.fee * order.price + side * (order.price - mark), 0.0)
         equity = account.equity - reducing * unit_cost
         kept = abs(account.held) - reducing
         before = kept * mark

@@ -12,11 +12,13 @@ from numba import njit
 from engine import guard, kernel_orders, kernel_rules, reasons, rules
 from engine.compiled import compile_cached
 from engine.kernel_orders import (
+    close_next,
     fill_at_open,
     fill_resting,
     is_endangered,
     leave_at_barrier,
     liquidate,
+    refuse_crossing,
     set_barriers,
     share_of_liquidation,
     stop_or_liquidate,
@@ -39,6 +41,7 @@ from engine.kernel_rules import (
     has_position,
     is_sendable,
     loss_fraction,
+    reducing_part,
     round_price,
     round_to_step,
     set_kind,
@@ -114,7 +117,7 @@ with compile_cached(
     def _halts(row, equity, setup, state, out):  # type: ignore[no-untyped-def]
         """Whether this close breaks a loss limit: then everything pending is dropped, everything held goes."""
         limits = setup.limits
-        holdings, pending, desk = state
+        holdings, _, desk = state
         desk.money[PEAK] = max(desk.money[PEAK], equity)
         rule = guard.NO_RULE
         if desk.halted[0] != guard.DRAWDOWN and loss_fraction(equity, desk.money[PEAK]) >= limits.drawdown:
@@ -128,30 +131,21 @@ with compile_cached(
         for col in range(len(holdings)):
             set_kind(col, NONE, state)
             if has_position(col, holdings[col].held, setup.terms):
-                set_kind(col, MARKET, state)
-                pending[col].amount = closing_order(col, holdings[col].held, setup.terms)
-                pending[col].decided = row
-                pending[col].close = holdings[col].mark
-                pending[col].smallest = 0.0
-                pending[col].cut = guard.NO_RULE
                 daily = rule == guard.DAILY_LOSS
-                pending[col].reason = reasons.HALT_DAILY_LOSS if daily else reasons.HALT_DRAWDOWN
+                why = reasons.HALT_DAILY_LOSS if daily else reasons.HALT_DRAWDOWN
+                close_next(row, col, np.int64(why), setup, state)
         return True
 
     @njit(cache=True)
     def _decide(row, equity, targets, scale, setup, state):  # type: ignore[no-untyped-def]
         """Turn the targets of a bar into the orders that wait for the next one (rules 1 and 2)."""
         terms, style = setup.terms, setup.style
-        holdings, pending, desk = state
+        holdings, pending, _ = state
         for col in range(len(holdings)):
             mark, held = holdings[col].mark, holdings[col].held
             if np.isnan(targets[row, col]) or np.isnan(mark):
                 continue
-            if (
-                desk.halted[0] != guard.NO_RULE
-                and pending[col].kind == MARKET
-                and pending[col].reason >= reasons.STOP_LOSS
-            ):
+            if pending[col].kind == MARKET and pending[col].reason >= reasons.STOP_LOSS:
                 continue
             amount = unrounded_order(targets[row, col], equity, held, mark)
             closing = closing_order(col, held, terms)
@@ -159,10 +153,13 @@ with compile_cached(
             amount = closing if amount == -held else round_to_step(amount, step, rules.STEP_NOISE)
             pending[col].cut = guard.NO_RULE
             largest = min(terms.venues[col].max_amount, terms.venues[col].max_notional / mark)
+            # What only reduces is not cut: a desk sends it in parts.
+            largest = max(largest, reducing_part(amount, held))
             if abs(amount) > largest:
                 amount = round_to_step(largest if amount > 0.0 else -largest, step, rules.STEP_NOISE)
                 pending[col].cut = guard.VENUE_AMOUNT
             pending[col].decided = row
+            pending[col].known = holdings[col].seen
             pending[col].close = mark
             pending[col].smallest = smallest_order(terms.venues[col].min_notional, equity)
             pending[col].scale = scale[row, col] if len(scale) else 1.0
@@ -211,6 +208,8 @@ with compile_cached(
                 for col in range(columns):
                     if not np.isnan(bars.open[row, col]):
                         holdings[col].mark = bars.open[row, col]
+            if desk.waiting[LIMIT] > 0:
+                refuse_crossing(row, setup, state)
             if desk.waiting[MARKET] > 0:
                 fill_at_open(row, setup, state, out)
             if has_funding:
@@ -244,6 +243,7 @@ with compile_cached(
                     continue
                 holdings[col].mark = close
                 holdings[col].last_close = close
+                holdings[col].seen = bars.times[row]
                 holdings[col].last_volume = bars.volume[row, col]
                 if follows and holdings[col].held != 0.0:
                     side = 1.0 if holdings[col].held > 0.0 else -1.0

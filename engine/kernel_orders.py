@@ -92,11 +92,13 @@ with compile_cached(*kernel_rules.SOURCES, kernel_rules.__file__, reasons.__file
             holdings[col].decided = decided
             holdings[col].scale = scale
             holdings[col].within = within
+            holdings[col].changed = row
             set_barriers(col, holdings, setup)
         elif before * amount > 0.0:
             holdings[col].average = average_entry(before, holdings[col].average, got, price)
-            holdings[col].best = holdings[col].mark
+            holdings[col].best = average_entry(before, holdings[col].best, got, holdings[col].mark)
             holdings[col].decided = decided
+            holdings[col].changed = row
             holdings[col].scale = scale
             if within == 1:
                 holdings[col].within = 1
@@ -122,7 +124,7 @@ with compile_cached(*kernel_rules.SOURCES, kernel_rules.__file__, reasons.__file
         now = bars.times[row]
         if desk.halted[0] != guard.NO_RULE:
             return desk.halted[0]
-        if limits.data_age > 0 and now - (bars.times[pending[col].decided] + bars.length) > limits.data_age:
+        if limits.data_age > 0 and now - (pending[col].known + bars.length) > limits.data_age:
             return guard.AGE
         if limits.collar < np.inf and is_outside_collar(price, holdings[col].last_close, limits.collar):
             return guard.COLLAR
@@ -150,7 +152,7 @@ with compile_cached(*kernel_rules.SOURCES, kernel_rules.__file__, reasons.__file
                 equity += worth
                 gross += abs(worth)
                 net += worth
-        unit_cost = fee * price + side * (price - mark)
+        unit_cost = max(fee * price + side * (price - mark), 0.0)
         equity -= reducing * unit_cost
         before = (abs(held) - reducing) * mark
         others = gross - abs(held) * mark
@@ -203,10 +205,42 @@ with compile_cached(*kernel_rules.SOURCES, kernel_rules.__file__, reasons.__file
         execute(row, col, amount, price, fee, reason, cut, decided, pending[col].scale, within, setup, state, out)
 
     @njit(cache=True)
+    def close_next(row, col, reason, setup, state):  # type: ignore[no-untyped-def]
+        """A market order that closes a position at the open of the symbol's next bar, whatever the strategy says."""
+        holdings, pending, _ = state
+        set_kind(col, MARKET, state)
+        pending[col].amount = closing_order(col, holdings[col].held, setup.terms)
+        pending[col].decided = row
+        pending[col].known = holdings[col].seen
+        pending[col].close = holdings[col].mark
+        pending[col].smallest = 0.0
+        pending[col].cut = NO
+        pending[col].reason = reason
+
+    @njit(cache=True)
+    def refuse_crossing(row, setup, state):  # type: ignore[no-untyped-def]
+        """A limit order through whose price the market opens as it arrives would take: post-only, it is refused."""
+        _, pending, _ = state
+        for col in range(len(pending)):
+            first, price = setup.bars.open[row, col], pending[col].price
+            if pending[col].kind != LIMIT or pending[col].left != setup.style.alive or np.isnan(first):
+                continue
+            if (first < price) if pending[col].amount > 0.0 else (first > price):
+                set_kind(col, MARKET if setup.style.then_market else NONE, state)
+                pending[col].reason = reasons.REFUSED_LIMIT
+
+    @njit(cache=True)
     def fill_at_open(row, setup, state, out):  # type: ignore[no-untyped-def]
         """Orders at the market go at the bar's open, those that free cash first (rule 4)."""
         holdings, pending, _ = state
         opens = setup.bars.open
+        for col in range(len(holdings)):
+            # What would enlarge a position that leaves at this open is dropped: else a gap through a stop is averaged.
+            enlarges = pending[col].kind == MARKET and pending[col].amount * holdings[col].held > 0.0
+            if enlarges and not np.isnan(opens[row, col]) and has_position(col, holdings[col].held, setup.terms):
+                leave_at_barrier(row, col, opens[row, col], AT_OPEN, setup, state, out)
+                if not has_position(col, holdings[col].held, setup.terms):
+                    set_kind(col, NONE, state)
         for phase in range(4):
             for col in range(len(holdings)):
                 if pending[col].kind != MARKET or np.isnan(opens[row, col]):
@@ -238,7 +272,8 @@ with compile_cached(*kernel_rules.SOURCES, kernel_rules.__file__, reasons.__file
             opens_at_profit = side * (start - holdings[col].profit) >= 0.0
             if which != ADVERSE and (np.isnan(reference) or opens_at_profit):
                 reference = profit_reference(side, start, high, low, holdings[col].profit)
-                reason, rests = reasons.TAKE_PROFIT, True
+                # One that the market is beyond when it is set does not rest.
+                reason, rests = reasons.TAKE_PROFIT, not (opens_at_profit and holdings[col].changed == row)
         if np.isnan(reference):
             return
         fee = holdings[col].maker if rests else holdings[col].taker
@@ -261,7 +296,10 @@ with compile_cached(*kernel_rules.SOURCES, kernel_rules.__file__, reasons.__file
                     holdings[col].mark = price
                     attempt(row, col, price, holdings[col].maker, np.int64(reasons.LIMIT_TARGET), setup, state, out)
                     if has_position(col, holdings[col].held, setup.terms):
-                        leave_at_barrier(row, col, price, ADVERSE, setup, state, out)
+                        # A bar that opens beyond the price goes on from its open.
+                        first = bars.open[row, col]
+                        start = min(price, first) if amount > 0.0 else max(price, first)
+                        leave_at_barrier(row, col, start, ADVERSE, setup, state, out)
 
     @njit(cache=True)
     def worst_price(row, col, setup, holdings):  # type: ignore[no-untyped-def]
@@ -307,21 +345,25 @@ with compile_cached(*kernel_rules.SOURCES, kernel_rules.__file__, reasons.__file
 
     @njit(cache=True)
     def liquidate(row, share, setup, state, out):  # type: ignore[no-untyped-def]
-        """Close everything where the bar's prices are after that share of their way, and drop what waits."""
+        """Close everything where the bar's prices are after that share of their way, and drop what waits.
+
+        A symbol without a bar is closed at the open of its next one.
+        """
         terms = setup.terms
         holdings, pending, _ = state
         for col in range(len(holdings)):
+            if pending[col].kind != NONE:
+                set_kind(col, NONE, state)
             held = holdings[col].held
-            if has_position(col, held, terms):
+            if has_position(col, held, terms) and np.isnan(setup.bars.close[row, col]):
+                close_next(row, col, np.int64(reasons.LIQUIDATION), setup, state)
+            elif has_position(col, held, terms):
                 first = first_price(row, col, setup, holdings)
                 reference = first + share * (worst_price(row, col, setup, holdings) - first)
                 amount = closing_order(col, held, terms)
                 price = slipped(col, reference, amount, setup, holdings)
                 fee, decided, why = holdings[col].taker, holdings[col].decided, np.int64(reasons.LIQUIDATION)
                 execute(row, col, amount, price, fee, why, NO, decided, 1.0, NO, setup, state, out)
-        for col in range(len(holdings)):
-            if pending[col].kind != NONE:
-                set_kind(col, NONE, state)
 
     @njit(cache=True)
     def stop_or_liquidate(row, setup, state, out):  # type: ignore[no-untyped-def]

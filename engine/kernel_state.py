@@ -43,6 +43,8 @@ HOLDING = np.dtype(
         ("taker", "f8"),
         ("opened", "i8"),  # opening time of the entry's bar, ns
         ("decided", "i8"),  # row of the decision that last opened or enlarged it
+        ("changed", "i8"),  # row of the fill that did
+        ("seen", "i8"),  # opening time of the symbol's last bar, ns
         ("trailing", "i8"),  # whether `stop` is the trailing stop
         ("within", "i8"),  # filled within this bar: the range before is not its own
     ]
@@ -60,6 +62,7 @@ WAITING = np.dtype(
         ("left", "i8"),  # bars for which a limit order still rests
         ("reason", "i8"),
         ("cut", "i8"),  # what has cut it already
+        ("known", "i8"),  # opening time of the bar it was decided by, ns
     ]
 )
 

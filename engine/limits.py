@@ -9,6 +9,8 @@ import pandas as pd
 from data.errors import ValidationError
 from engine.checks import is_number
 
+_FRACTIONS = ("max_daily_loss", "max_drawdown", "price_collar")
+
 
 @dataclass(frozen=True)
 class RiskLimits:
@@ -46,5 +48,7 @@ class RiskLimits:
                 positive = is_number(value) and value > 0
             if item.name == "max_orders_per_minute" and positive and not isinstance(value, int):
                 raise ValidationError(f"RiskLimits: {item.name} {value!r} must be a whole number of orders")
+            if item.name in _FRACTIONS and positive and value >= 1:
+                raise ValidationError(f"RiskLimits: {item.name} {value!r} must be a fraction below 1: 0.03 for 3%")
             if value is not None and not positive:
                 raise ValidationError(f"RiskLimits: {item.name} {value!r} must be positive, or None for no limit")

@@ -17,7 +17,8 @@ class LimitOrders:
 
     An order rests `offset` better than the decision's close, rounded to the price tick away from the market. It fills
     once a later bar trades through its price (a touch is not enough: others stood there before), at its price, with the
-    maker fee and no slippage. A new decision for the symbol, or an exit, replaces it.
+    maker fee and no slippage. Where the next bar opens through its price it would have taken: it is refused, as an
+    exchange does, and goes the way of `then` at once. A new decision for the symbol, or an exit, replaces it.
 
     Attributes:
         offset: distance from the decision's close, a fraction, such as 0.001.

@@ -128,6 +128,7 @@ class PaperAccount:
         position = self.holdings[column]
         position.mark = position.last_close = close
         position.last_volume = volume
+        position.seen = self.times[self.row]
 
     def follow(self, column: int, high: float, low: float) -> bool:
         """The bar's prices, for a position's best one; whether that moved, and maybe its trailing stop with it."""
@@ -147,7 +148,9 @@ class PaperAccount:
         amount = rules.unrounded_order(weight, equity, position.held, mark)
         amount = closing if amount == -position.held else rules.round_to_step(amount, step, rules.STEP_NOISE)
         cut = guard.NO_RULE
+        # What only reduces is not cut: a desk sends it in parts.
         largest = min(terms["max_amount"], terms["max_notional"] / mark)
+        largest = max(largest, guard.reducing_part(amount, position.held))
         if abs(amount) > largest:
             amount = rules.round_to_step(largest if amount > 0.0 else -largest, step, rules.STEP_NOISE)
             cut = guard.VENUE_AMOUNT
@@ -155,12 +158,13 @@ class PaperAccount:
         if not rules.is_sendable(amount, closing, mark, smallest, terms["min_amount"]):
             return None
         if not style.rests:
-            return Waiting(amount, self.row, mark, smallest, scale, reasons.TARGET, cut=cut)
+            return Waiting(amount, self.row, position.seen, mark, smallest, scale, reasons.TARGET, cut=cut)
         price = mark * (1.0 - style.offset) if amount > 0.0 else mark * (1.0 + style.offset)
         price = self.rounded_price(column, price, -1 if amount > 0.0 else 1)
         if not price > 0.0:
             return None
-        return Waiting(amount, self.row, mark, smallest, scale, reasons.LIMIT_TARGET, style.alive, cut, price)
+        why = reasons.LIMIT_TARGET
+        return Waiting(amount, self.row, position.seen, mark, smallest, scale, why, style.alive, cut, price)
 
     def judge(self, column: int, waiting: Waiting, price: float, rate: float) -> tuple[float, int]:
         """What of a pending order may fill at the price that it meets, and the rule that cut it last.
@@ -189,7 +193,7 @@ class PaperAccount:
     def _ask_guard(self, judge: RiskGuard, column: int, waiting: Waiting, price: float, rate: float) -> guard.Verdict:
         position = self.holdings[column]
         worths = [other.held * other.mark for other in self.holdings if other.held != 0.0]
-        decided_close = self.times[waiting.decided] + self.setup.bars.length
+        decided_close = waiting.known + self.setup.bars.length
         gross = net = 0.0
         for worth in worths:
             gross += abs(worth)
@@ -231,9 +235,9 @@ class PaperAccount:
                 position.opened, position.within = self.times[self.row], intent.within
             else:
                 position.average = barriers.average_entry(before, position.average, got, price)
-                position.best = position.mark
+                position.best = barriers.average_entry(before, position.best, got, position.mark)
                 position.within = position.within or intent.within
-            position.decided, position.scale = intent.decided, intent.scale
+            position.decided, position.scale, position.changed = intent.decided, intent.scale, self.row
         if self.guard is not None:
             self.guard.sent(self.times[self.row])
         if len(self.setup.terms.tiers):

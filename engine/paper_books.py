@@ -25,6 +25,8 @@ class Position:
     scale: float = 1.0
     opened: int = 0
     decided: int = 0
+    changed: int = -1
+    seen: int = 0
     within: bool = False
     mark: float = _NAN
     last_close: float = _NAN
@@ -38,11 +40,13 @@ class Position:
 class Waiting:
     """A decision's order until it fills, is replaced or is dropped.
 
-    `left` counts the bars of one that rests, at `price`; `order` is backtrader's, once it is sent.
+    `decided` is the row, `known` when the bar opened that it was decided by; `left` counts the bars of one that rests,
+    at `price`; `order` is backtrader's, once it is sent.
     """
 
     amount: float
     decided: int
+    known: int
     close: float
     smallest: float
     scale: float

@@ -147,10 +147,27 @@ class Broker(bt.brokers.BackBroker):  # type: ignore[misc]
 
     def _fill_at_open(self) -> None:
         """Orders at the market, those that free cash first; an earlier fill may free what a later one needs."""
+        self._refuse_crossing()
+        for column in self._present:
+            # What would enlarge a position that leaves at this open is dropped: else a gap through a stop is averaged.
+            waiting, held = self._waiting.get(column), self.account.holdings[column].held
+            enlarges = waiting is not None and not waiting.rests and waiting.amount * held > 0.0
+            if enlarges and self.account.is_open(column):
+                self._watch(column, self._symbols[column].open[0], which="at open")
         for column in self._by_phase([column for column in self._present if column in self._waiting], rest=False):
             waiting = self._waiting[column]
             price = self.account.slipped(column, self._symbols[column].open[0], waiting.amount)
             self._attempt(column, price, self.account.rates[column][1], within=False)
+
+    def _refuse_crossing(self) -> None:
+        """A limit order through whose price the market opens as it arrives would take: post-only, it is refused."""
+        for column in self._present:
+            waiting = self._waiting.get(column)
+            if waiting is None or waiting.left != self.account.setup.style.alive or waiting.left == 0:
+                continue
+            first, price = self._symbols[column].open[0], waiting.order.created.price
+            if (first < price) if waiting.amount > 0.0 else (first > price):
+                self._end_limit(column, waiting, reasons.REFUSED_LIMIT)
 
     def _fill_resting(self) -> None:
         """Limit orders that the bar trades through, then the stops of what they open."""
@@ -161,7 +178,9 @@ class Broker(bt.brokers.BackBroker):  # type: ignore[misc]
                 self.account.holdings[column].mark = price
                 self._attempt(column, price, self.account.rates[column][0], within=True)
                 if self.account.is_open(column):
-                    self._watch(column, price, which="stop")
+                    # A bar that opens beyond the price goes on from its open.
+                    first = data.open[0]
+                    self._watch(column, min(price, first) if waiting.amount > 0.0 else max(price, first), which="stop")
 
     def _by_phase(self, columns: list[int], *, rest: bool) -> list[int]:
         """Those whose order rests, or does not, those that free cash first (rule 4)."""
@@ -217,8 +236,11 @@ class Broker(bt.brokers.BackBroker):  # type: ignore[misc]
             self._close_out(column, start, reasons.TIME_LIMIT)
         elif profit is not None and side * (start - profit.created.price) >= 0.0 and which != "stop":
             # A bar that opens at its profit leaves there before it can reach its stop.
-            self._intend(column, reasons.TAKE_PROFIT, maker)
-            self._try_exec_limit(profit, start, high, low, profit.created.price)
+            if position.changed == self.account.row:  # the market is beyond it as it is set: it does not rest
+                self._close_out(column, start, reasons.TAKE_PROFIT)
+            else:
+                self._intend(column, reasons.TAKE_PROFIT, maker)
+                self._try_exec_limit(profit, start, high, low, profit.created.price)
         else:
             if stop is not None:
                 self._intend(column, reasons.TRAILING_STOP if position.trailing else reasons.STOP_LOSS, taker)
@@ -284,15 +306,21 @@ class Broker(bt.brokers.BackBroker):  # type: ignore[misc]
             self._watch(column, self._symbols[column].open[0], which="stop")
 
     def _liquidate(self, share: float) -> None:
-        """Close everything where the bar's prices are after that share of their way, and drop what waits."""
+        """Close everything where the bar's prices are after that share of their way, and drop what waits.
+
+        A symbol without a bar is closed at the open of its next one.
+        """
         if share > 1.0:
             return
         for column in range(len(self.account.holdings)):
-            if self.account.is_open(column):
+            self._drop(column)
+            if not self.account.is_open(column):
+                continue
+            if column in self._present:
                 first, worst = self._way(column)
                 self._close_out(column, first + share * (worst - first), reasons.LIQUIDATION)
-        for column in list(self._waiting):
-            self._drop(column)
+            else:
+                self._close_next(column, reasons.LIQUIDATION)
 
     # Books.
 
@@ -355,33 +383,40 @@ class Broker(bt.brokers.BackBroker):  # type: ignore[misc]
             if waiting is not None and waiting.rests:
                 waiting.left -= 1
                 if waiting.left == 0:
-                    self._expire(column, waiting)
+                    self._end_limit(column, waiting, reasons.EXPIRED_LIMIT)
 
-    def _expire(self, column: int, waiting: Waiting) -> None:
+    def _end_limit(self, column: int, waiting: Waiting, reason: int) -> None:
+        """A limit order leaves the book: for good, or for the market."""
         self._drop(column)
         if self.account.setup.style.then_market:
-            waiting.reason, waiting.price = reasons.EXPIRED_LIMIT, None
+            waiting.reason, waiting.price, waiting.left = reason, None, 0
             self._wait(column, waiting)
+
+    def _close_next(self, column: int, reason: int) -> None:
+        """A market order that closes a position at the open of its next bar, whatever the strategy says."""
+        account, position = self.account, self.account.holdings[column]
+        amount = account.closing(column)
+        self._drop(column)
+        self._wait(column, Waiting(amount, account.row, position.seen, position.mark, 0.0, 1.0, reason))
 
     def _flatten(self, rule: int) -> None:
         """A loss limit is broken: nothing pending stays, everything held goes at the next open."""
         account = self.account
         account.records.event(account.row, -1, -1, guard.HALT, rule, np.nan, np.nan)
         reason = reasons.HALT_DAILY_LOSS if rule == guard.DAILY_LOSS else reasons.HALT_DRAWDOWN
-        for column, position in enumerate(account.holdings):
+        for column in range(len(account.holdings)):
             self._drop(column)
             if account.is_open(column):
-                self._wait(column, Waiting(account.closing(column), account.row, position.mark, 0.0, 1.0, reason))
+                self._close_next(column, reason)
 
     def _decide(self, equity: float, targets: list[float], scale: list[float] | None) -> None:
         """Turn the targets of a bar into the orders that wait for the next one (rules 1 and 2)."""
         account = self.account
-        halted = account.guard is not None and account.guard.halted != guard.NO_RULE
         for column, (weight, position) in enumerate(zip(targets, account.holdings, strict=True)):
             if weight != weight or position.mark != position.mark:
                 continue
             waiting = self._waiting.get(column)
-            if halted and waiting is not None and waiting.reason >= reasons.STOP_LOSS:
+            if waiting is not None and waiting.reason >= reasons.STOP_LOSS:
                 continue
             self._drop(column)
             wanted = account.wanted(column, weight, equity, 1.0 if scale is None else scale[column])

@@ -10,6 +10,7 @@ from engine.guard import CASH, RULES
     TARGET,
     LIMIT_TARGET,
     EXPIRED_LIMIT,
+    REFUSED_LIMIT,
     STOP_LOSS,
     TRAILING_STOP,
     TAKE_PROFIT,
@@ -17,12 +18,13 @@ from engine.guard import CASH, RULES
     HALT_DAILY_LOSS,
     HALT_DRAWDOWN,
     LIQUIDATION,
-) = range(10)
+) = range(11)
 
 _BASES: Final = (
     "target",
     "target, limit",
     "target, limit expired",
+    "target, limit refused",
     "stop loss",
     "trailing stop",
     "take profit",

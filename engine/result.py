@@ -48,7 +48,7 @@ class Result:
         cash: what the run began with, in quote currency.
         equity: by bar (UTC, labelled by the bar's opening time), quote currency: cash and positions at the bar's close.
         orders: one row per filled order, in the order of execution: decided_at (label of the bar whose close decided
-            it), filled_at (opening time of the bar at whose open it filled), symbol, side ("buy" or "sell"), amount
+            it), filled_at (opening time of the bar in which it filled), symbol, side ("buy" or "sell"), amount
             (base currency, positive), price (quote per base, slippage included), fee (quote), reason.
         positions: time by symbol, amount held at the bar's close, negative where short.
         prices: time by symbol, close; NaN where the symbol has no bar.

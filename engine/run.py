@@ -215,6 +215,13 @@ def check_strategy(strategy: Strategy) -> None:
 def _check_bars(market: Market) -> None:
     """A bar has all its prices or none: `Market.from_frames` holds that, `with_fields` and the constructor do not."""
     close = market.close.to_numpy(dtype=np.float64)
+    high, low, volume = (market[name].to_numpy(dtype=np.float64) for name in ("high", "low", "volume"))
+    for what, wrong in (("high below low", high < low), ("a negative volume", volume < 0.0)):
+        if wrong.any():
+            row, column = np.argwhere(wrong)[0]
+            raise ValidationError(
+                f"market: {market.symbols[column]} bar {market.index[row]}: {what} ({wrong.sum()} such)"
+            )
     for name in ("open", "high", "low", "close"):
         prices = market[name].to_numpy(dtype=np.float64)
         wrong = (np.isnan(prices) != np.isnan(close)) | (prices <= 0.0) | np.isinf(prices)
@@ -237,6 +244,14 @@ def _check_terms(costs: Costs, venues: tuple[Venue, ...], risk: RiskLimits | Non
         raise ValidationError(
             "costs: funding on a spot venue, which has none; leave it out or pass a perpetual's venue"
         )
+    if costs.borrow > 0.0 and not any(venue.shorts for venue in venues):
+        raise ValidationError("costs: borrow on a spot venue, which never goes short; leave it out")
+    makers = [venue.fees[0] if costs.fee == "venue" and venue.fees else costs.maker_fee for venue in venues]
+    makers += [maker for _, maker, _ in costs.tiers]
+    if costs.fee_in == "bought" and min(makers) < 0.0:
+        raise ValidationError("costs: fee_in='bought' beside a maker fee below 0: no venue pays a rebate in coins")
+    if 1.0 / max(venue.leverage for venue in venues) + min(makers) <= 0.0:
+        raise ValidationError("costs: a maker fee that pays more than the margin of an order; lower the leverage")
     if costs.fee_in == "bought" and any(venue.shorts for venue in venues):
         raise ValidationError(
             "costs: fee_in='bought' on a venue with shorts; only spot takes a fee from the coins bought"
@@ -335,6 +350,8 @@ def plain(value: Any) -> Any:
         return {str(name): plain(item) for name, item in value.items()}
     if isinstance(value, tuple | list):
         return [plain(item) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
     if value is None or isinstance(value, bool | int | str):
         return value
     if isinstance(value, float):

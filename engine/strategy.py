@@ -108,7 +108,7 @@ def parameters(strategy: Strategy) -> dict[str, Any]:
     """The strategy's parameters by name.
 
     Raises:
-        ValidationError: the strategy is not a frozen dataclass.
+        ValidationError: the strategy is not a frozen dataclass, or a class sets a field without its type.
     """
     kind = type(strategy)
     settings = getattr(kind, "__dataclass_params__", None)
@@ -116,7 +116,21 @@ def parameters(strategy: Strategy) -> dict[str, Any]:
         raise ValidationError(
             f"{kind.__name__}: a strategy is a frozen dataclass; write @dataclass(frozen=True) above its class"
         )
-    return {item.name: getattr(strategy, item.name) for item in fields(strategy)}
+    names = [item.name for item in fields(strategy)]
+    for name in names:
+        # The first class that has it: there it must be a field, or what stands there never reaches the instance.
+        owner = next(owner for owner in kind.__mro__ if name in vars(owner) or name in _annotations(owner))
+        if name not in _annotations(owner):
+            raise ValidationError(
+                f"{owner.__name__}: {name} is a field, and set without its type it changes nothing; "
+                f"write {name}: {type(vars(owner)[name]).__name__} = ..."
+            )
+    return {name: getattr(strategy, name) for name in names}
+
+
+def _annotations(owner: type) -> dict[str, Any]:
+    found: dict[str, Any] = vars(owner).get("__annotations__", {})
+    return found
 
 
 def label(strategy: Strategy) -> str:

@@ -85,7 +85,7 @@ def trips_of(
         amount=np.where(buys, size, -size),
         price=price.copy(),
         fee=fee.copy(),
-        within=orders["reason"].str.match(r"target, limit(?! expired)").to_numpy(dtype=bool),
+        within=orders["reason"].str.match(r"target, limit(?! expired| refused)").to_numpy(dtype=bool),
     )
     close = _array(prices)
     trips: Trips = pair(
@@ -136,8 +136,9 @@ def trade_table(trips: Trips, orders: pd.DataFrame, index: pd.DatetimeIndex) -> 
         (largest held, base currency), entry_price and exit_price (averages; an open rest counts at its mark), fees,
         funding and borrow (paid), pnl (quote currency, after all of these), return (pnl over the notional of all
         entries), mae and mfe (maximum adverse and favourable excursion: the worst and the best price while held over
-        the average entry, fractions, at most and at least 0), entry_reason, exit_reason (of the first and the last
-        order; empty where still open), open.
+        the average entry, fractions, at most and at least 0; of the exit's own bar its price alone counts),
+        entry_reason, exit_reason (of the first and the last order; empty where still open), open. What was paid in the
+        bar of a reversal belongs to the trade that ends there.
     """
     filled = pd.DatetimeIndex(orders["filled_at"])
     open_now = trips.exit < 0

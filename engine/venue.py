@@ -32,7 +32,7 @@ class Venue:
         max_amount: largest order, base currency: a larger one is cut; inf for none.
         max_notional: largest order, quote currency, at the decision's close: a larger one is cut; inf for none.
         maintenance_margin: fraction of gross notional at or below which equity is liquidated. Where `shorts` is set an
-            account is always liquidated once nothing is left of it.
+            account is always liquidated once nothing is left of it, spot holdings in it too.
         price_digits: significant digits of a limit or stop price, where the exchange counts so; 0 for no such rule.
         fees: (maker, taker), used where `Costs(fee="venue")`; None where they are not known.
     """

@@ -200,14 +200,15 @@ def make_costs(pick: Picks, perpetual: list[str], market: Market) -> Costs:
     rates = pick.one(None, rates, dict.fromkeys(perpetual[:1], rates))
     tiers = pick.one((), (), TIERS)
     fee = pick.one(0.0, 0.001, 0.05, (0.0002, 0.0007), (-0.0001, 0.0005), 0.0007 if tiers else "venue")
-    fee_in = pick.one("quote", "bought")
+    fee_in, borrow = pick.one("quote", "bought"), pick.one(0.0, 0.0, 0.5)
+    rebated = bool(tiers) or fee in ("venue", (-0.0001, 0.0005))  # no venue pays a rebate in coins
     return Costs(
         fee=fee,
         slippage=pick.one(0.0, 0.0005, 0.01, SquareRootImpact(coefficient=0.1, base=0.0005, most=0.05)),
         funding=rates if perpetual else None,
-        borrow=pick.one(0.0, 0.0, 0.5),
+        borrow=borrow if perpetual else 0.0,
         tiers=tiers,
-        fee_in="quote" if perpetual else fee_in,
+        fee_in="quote" if perpetual or rebated else fee_in,
     )
 
 

@@ -2,44 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 import pytest
 
-from data import Market
-from engine import Costs, Exits, LimitOrders, Result, RiskLimits, Venue
+from engine import Costs, Exits, LimitOrders, RiskLimits, Venue
+from tests.engine.worked_bars import FREE, Bar, market_of
 from tests.parity.books import closes
 from tests.parity.cases import ENGINES, Case, Drawn, Table
 from tests.parity.test_parity_properties import assert_equal
 
 NAN = np.nan
-FREE = Costs(fee=0.0, slippage=0.0)
 both_engines = pytest.mark.parametrize("engine", ENGINES)
 
 
-def case_of(
-    prices: dict[str, list[float]], targets: dict[str, list[float]], exits: Exits | None = None, **terms: Any
-) -> Case:
-    """Flat bars, one price each."""
-    length = len(next(iter(prices.values())))
-    index = pd.date_range("2024-01-01", periods=length, freq="1h", tz="UTC", name="time")
-    columns = dict.fromkeys(("open", "high", "low", "close"))
-    frames = {name: pd.DataFrame({**columns, "volume": 1.0}, index=index) for name in prices}
-    for name, frame in frames.items():
-        frame.loc[:, list(columns)] = np.array(prices[name])[:, None]
-    market = Market.from_frames({name: frame.astype("float64") for name, frame in frames.items()}, timeframe="1h")
-    table = pd.DataFrame({name: [*row, *[NAN] * (length - len(row))] for name, row in targets.items()}, market.index)
-    return Case(
-        Drawn(Table(table), exits),
-        market,
-        {"cash": 1_000.0, "costs": FREE, "venue": Venue(), "risk": None, "orders": None, **terms},
-    )
-
-
-def run(engine: str, case: Case) -> Result:
-    return case.run(engine)
+def case_of(bars: dict[str, list[Bar]], targets: dict[str, list[float]], exits: Exits | None = None, **terms) -> Case:
+    market = market_of(bars)
+    rows = {name: pd.Series(row, market.index[: len(row)]) for name, row in targets.items()}
+    table = pd.DataFrame(rows, market.index)
+    usual = {"cash": 1_000.0, "costs": FREE, "venue": Venue(), "risk": None, "orders": None}
+    return Case(Drawn(Table(table), exits), market, {**usual, **terms})
 
 
 @both_engines
@@ -53,7 +35,7 @@ def test_coins_that_are_left_of_a_round_trip_within_a_bar_are_counted(engine: st
         costs=Costs(fee=0.001, slippage=0.0005, fee_in="bought"),
         venue=Venue(amount_step=1e-8),
     )
-    result = run(engine, case)
+    result = case.run(engine)
     assert len(result.orders) == 78
     for time, books, marks in closes(case, result):
         assert result.equity[time] == pytest.approx(books.equity(marks), rel=1e-11), time
@@ -74,17 +56,17 @@ def test_paper_books_a_tiny_order_of_an_account_that_owes_much(weight: float) ->
 def test_limit_counts_the_coins_that_a_makers_rebate_brings(engine: str) -> None:
     # A rebate of 1% taken in coins: 30 bought are 30.3 held, more than 30% of 1,003.
     case = case_of(
-        {"A": [10.0, 9.99, 10.0]},
+        {"A": [10.0, (10.0, 10.0, 9.0, 10.0), 10.0]},
         {"A": [1.0]},
         costs=Costs(fee=(-0.01, 0.0), slippage=0.0, fee_in="bought"),
         risk=RiskLimits(max_position=0.3),
         orders=LimitOrders(offset=0.0),
     )
-    result = run(engine, case)
-    held, equity = result.positions["A"].iloc[1], 1_000.0 - 0.0
-    order = result.orders.iloc[0]
-    equity = 1_000.0 - order["amount"] * 10.0 + held * 10.0
-    assert held * 10.0 <= 0.3 * equity * (1 + 1e-9)
+    result = case.run(engine)
+    held, bought = result.positions["A"].iloc[1], result.orders["amount"].iloc[0]
+    assert held == pytest.approx(1.01 * bought)
+    # At the limit order's price.
+    assert held * 10.0 <= 0.3 * (1_000.0 - bought * 10.0 + held * 10.0) * (1 + 1e-9)
 
 
 @both_engines
@@ -98,7 +80,7 @@ def test_order_that_closes_is_not_said_to_be_cut_where_a_sum_of_coins_lies_below
         venue=Venue(amount_step=0.1),
         risk=RiskLimits(max_order_notional=75.0),
     )
-    result = run(engine, case)
+    result = case.run(engine)
     assert result.orders["amount"].tolist() == [0.7, 0.1, 0.8]
     assert result.orders["reason"].tolist() == ["target"] * 3
     assert result.risk_events["verdict"].tolist() == ["allowed"] * 3
