@@ -216,7 +216,10 @@ def _check_bars(market: Market) -> None:
     """A bar has all its prices or none: `Market.from_frames` holds that, `with_fields` and the constructor do not."""
     close = market.close.to_numpy(dtype=np.float64)
     high, low, volume = (market[name].to_numpy(dtype=np.float64) for name in ("high", "low", "volume"))
-    for what, wrong in (("high below low", high < low), ("a negative volume", volume < 0.0)):
+    for what, wrong in (
+        ("high below low", (low > 0.0) & (high > 0.0) & (high < low) & np.isfinite(low)),
+        ("a negative volume", volume < 0.0),
+    ):
         if wrong.any():
             row, column = np.argwhere(wrong)[0]
             raise ValidationError(

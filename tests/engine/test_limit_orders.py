@@ -18,16 +18,41 @@ COSTLY = Costs(fee=(0.001, 0.002), slippage=0.01)
 # When and at what price
 
 
-@pytest.mark.parametrize("bar", [(100, 101, 94.99, 96), (95, 96, 94.99, 96), (90, 92, 88, 91), (90, 90, 90, 90)])
-def test_buy_fills_at_its_price_once_a_bar_trades_below_it_even_where_it_opens_there(play: Play, bar: Bar) -> None:
+@pytest.mark.parametrize("bar", [(100, 101, 94.99, 96), (95, 96, 94.99, 96)])
+def test_buy_fills_at_its_price_once_a_bar_trades_below_it(play: Play, bar: Bar) -> None:
     result = play([100, bar], [0.5], orders=ONE)
     assert orders_of(result) == [(1, "A", 5, 95, "target, limit")]
     assert decisions_of(result) == [0]
 
 
-@pytest.mark.parametrize("bar", [(100, 105.01, 99, 104), (105, 105.01, 104, 104), (110, 112, 108, 109)])
+@pytest.mark.parametrize("bar", [(100, 105.01, 99, 104), (105, 105.01, 104, 104)])
 def test_sell_fills_at_its_price_once_a_bar_trades_above_it(play: Play, bar: Bar) -> None:
     assert orders_of(play([100, bar], [-0.5], orders=ONE, venue=SHORTS)) == [(1, "A", -5, 105, "target, limit")]
+
+
+@pytest.mark.parametrize("bar", [(90, 92, 88, 91), (90, 90, 90, 90), (94.99, 99, 94, 98)])
+def test_order_that_rests_fills_at_its_price_where_a_later_bar_opens_beyond_it(play: Play, bar: Bar) -> None:
+    result = play([100, 100, bar], [0.5], orders=TWO)
+    assert orders_of(result) == [(2, "A", 5, 95, "target, limit")]
+    short = play([100, 100, (110, 112, 108, 109)], [-0.5], orders=TWO, venue=SHORTS)
+    assert orders_of(short) == [(2, "A", -5, 105, "target, limit")]
+
+
+@pytest.mark.parametrize(("weight", "bar"), [(0.5, (90, 99, 88, 91)), (-0.5, (110, 112, 98, 109))])
+def test_order_through_whose_price_the_market_opens_as_it_arrives_is_refused(
+    play: Play, weight: float, bar: Bar
+) -> None:
+    assert len(play([100, bar, 100, 100], [weight], orders=TWO, venue=SHORTS).orders) == 0
+    style = LimitOrders(offset=0.05, alive=2, then="market")
+    result = play([100, bar, 100, 100], [weight], orders=style, venue=SHORTS, costs=COSTLY)
+    price = bar[0] * (1.01 if weight > 0 else 0.99)
+    assert orders_of(result) == [(1, "A", 10 * weight, price, "target, limit refused")]
+    assert result.orders["fee"].iloc[0] == pytest.approx(5 * price * 0.002)
+
+
+def test_order_refused_in_a_gap_is_refused_at_the_bar_at_which_it_arrives(play: Play) -> None:
+    result = play([100, None, (90, 99, 88, 91), 91], [0.5], orders=ONE)
+    assert len(result.orders) == 0
 
 
 def test_touch_is_not_enough(play: Play) -> None:
@@ -159,8 +184,11 @@ def test_position_that_a_limit_order_opened_can_be_stopped_within_the_same_bar(p
 
 
 def test_bar_that_opens_beyond_limit_and_stop_fills_the_one_and_then_the_other(play: Play) -> None:
-    result = play([100, (90, 91, 89, 90)], [0.5], orders=ONE, exits=Exits(stop_loss=0.02))
-    assert orders_of(result) == [(1, "A", 5, 95, "target, limit"), (1, "A", -5, 93.1, "stop loss")]
+    # Stopped at 90: 93.1 never traded.
+    result = play([100, 100, (90, 91, 89, 90)], [0.5], orders=TWO, exits=Exits(stop_loss=0.02))
+    assert orders_of(result) == [(2, "A", 5, 95, "target, limit"), (2, "A", -5, 90, "stop loss")]
+    short = play([100, 100, (110, 111, 109, 110)], [-0.5], orders=TWO, exits=Exits(stop_loss=0.02), venue=SHORTS)
+    assert orders_of(short) == [(2, "A", -5, 105, "target, limit"), (2, "A", 5, 110, "stop loss")]
 
 
 def test_profit_of_what_a_limit_order_opened_is_not_taken_within_the_same_bar(play: Play) -> None:

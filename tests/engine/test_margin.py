@@ -108,15 +108,17 @@ def test_long_moves_to_its_low_and_short_to_its_high(play: Play) -> None:
     ]
 
 
-def test_symbol_without_a_bar_counts_at_its_last_close_and_is_closed_there(play: Play) -> None:
-    bars = {"A": [100, 100, (100, 170, 100, 170)], "B": [100, (100, 100, 100, 80), None]}
+def test_symbol_without_a_bar_counts_at_its_last_close_and_is_closed_at_its_next_open(play: Play) -> None:
+    bars = {"A": [100, 100, (100, 170, 100, 170), 170, 170], "B": [100, (100, 100, 100, 80), None, None, 50]}
     bars["B"][1] = (100, 100, 80, 80)
-    result = play(bars, {"A": [-1.0], "B": [1.0]}, venue=leveraged(2))
+    early = {symbol: given[:3] for symbol, given in bars.items()}
+    result = play(early, {"A": [-1.0], "B": [1.0]}, venue=leveraged(2))
     # 1,000 - 200 on B; A takes the rest at 180: not reached. With 30 more lost on A at its close it is.
     assert len(result.orders) == 2
     bars["A"][2] = (100, 190, 100, 170)
-    result = play(bars, {"A": [-1.0], "B": [1.0]}, venue=leveraged(2))
-    assert orders_of(result)[2:] == [(2, "A", 10, 180, "liquidation"), (2, "B", -10, 80, "liquidation")]
+    # What the strategy decides on a price that is long past does not keep it.
+    result = play(bars, {"A": [-1.0], "B": [1.0, NAN, NAN, 1.0]}, venue=leveraged(2))
+    assert orders_of(result)[2:] == [(2, "A", 10, 180, "liquidation"), (4, "B", -10, 50, "liquidation")]
 
 
 def test_bar_that_opens_beyond_the_price_of_liquidation_closes_at_its_open_and_leaves_a_debt(play: Play) -> None:

@@ -30,7 +30,7 @@ def opens(before: float, after: float, noise: float) -> bool:
 
 @both_engines
 @given(case=cases())
-@settings(max_examples=150)
+@settings(max_examples=100)
 def test_equity_is_cash_and_positions_at_the_close_rebuilt_from_orders_and_charges_alone(
     engine: str, case: Case
 ) -> None:
@@ -44,7 +44,7 @@ def test_equity_is_cash_and_positions_at_the_close_rebuilt_from_orders_and_charg
 
 @both_engines
 @given(case=cases())
-@settings(max_examples=150)
+@settings(max_examples=100)
 def test_what_was_won_is_realised_and_unrealised_gains_less_fees_funding_and_borrowing(engine: str, case: Case) -> None:
     result = case.run(engine)
     *_, (_, books, marks) = closes(case, result)
@@ -60,7 +60,7 @@ def test_what_was_won_is_realised_and_unrealised_gains_less_fees_funding_and_bor
 
 @both_engines
 @given(case=cases(spot=True))
-@settings(max_examples=100)
+@settings(max_examples=75)
 def test_spot_owes_neither_cash_nor_coins_after_any_fill(engine: str, case: Case) -> None:
     result = case.run(engine)
     assert result.positions.min(axis=None) >= 0.0
@@ -91,7 +91,7 @@ def assert_large_enough(order: Any, left: float, close: float, venue: Venue, dus
 
 @both_engines
 @given(case=cases())
-@settings(max_examples=200)
+@settings(max_examples=125)
 def test_orders_are_whole_steps_within_the_venues_bounds_on_bars_there_are(engine: str, case: Case) -> None:
     result = case.run(engine)
     known = case.market.close.ffill()
@@ -115,7 +115,7 @@ def test_orders_are_whole_steps_within_the_venues_bounds_on_bars_there_are(engin
 
 @both_engines
 @given(case=cases(exited=True))
-@settings(max_examples=150)
+@settings(max_examples=100)
 def test_after_an_exit_a_symbol_stays_flat_until_the_next_target(engine: str, case: Case) -> None:
     result = case.run(engine)
     left: dict[str, pd.Timestamp] = {}
@@ -159,7 +159,7 @@ def without_funding(case: Case) -> Case:
 
 @both_engines
 @given(drawn=cases(limited=True))
-@settings(max_examples=200)
+@settings(max_examples=125)
 def test_no_fill_that_opens_takes_the_account_over_a_limit(engine: str, drawn: Case) -> None:
     case = without_funding(drawn)
     result, risk = case.run(engine), case.terms["risk"]
@@ -195,7 +195,7 @@ def test_no_fill_that_opens_takes_the_account_over_a_limit(engine: str, drawn: C
 
 @both_engines
 @given(case=cases(limited=True))
-@settings(max_examples=150)
+@settings(max_examples=75)
 def test_what_only_reduces_a_position_is_neither_cut_nor_blocked(engine: str, case: Case) -> None:
     result = case.run(engine)
     before = result.positions.shift(fill_value=0.0)
@@ -229,7 +229,7 @@ def with_another_future(case: Case, last: int) -> Case:
 
 
 @given(case=cases(), share=st.floats(0, 1))
-@settings(max_examples=150)
+@settings(max_examples=100)
 def test_nothing_up_to_a_bar_depends_on_the_bars_after_it(case: Case, share: float) -> None:
     last = int(share * (len(case.market) - 1))
     time = case.market.index[last]
