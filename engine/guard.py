@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from engine.limits import RiskLimits
+from engine.rules import SUM_NOISE
 
 NS_PER_MINUTE: Final = 60_000_000_000
 NS_PER_DAY: Final = 86_400_000_000_000
@@ -145,7 +146,7 @@ class RiskGuard:
         """Judge an order before it fills. Exits and what the guard itself flattens are not asked for."""
         reducing = reducing_part(order.amount, account.held)
         opening = abs(order.amount) - reducing
-        if opening == 0.0:
+        if opening <= SUM_NOISE * abs(order.amount):
             return Verdict(ALLOWED, NO_RULE, order.amount)
         side = 1.0 if order.amount > 0.0 else -1.0
         rule = self._blocking_rule(order, now)

@@ -155,7 +155,7 @@ with compile_cached(
             largest = min(terms.venues[col].max_amount, terms.venues[col].max_notional / mark)
             # What only reduces is not cut: a desk sends it in parts.
             largest = max(largest, reducing_part(amount, held))
-            if abs(amount) > largest:
+            if abs(amount) > largest * (1.0 + rules.SUM_NOISE):
                 amount = round_to_step(largest if amount > 0.0 else -largest, step, rules.STEP_NOISE)
                 pending[col].cut = guard.VENUE_AMOUNT
             pending[col].decided = row

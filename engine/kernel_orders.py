@@ -139,7 +139,7 @@ with compile_cached(*kernel_rules.SOURCES, kernel_rules.__file__, reasons.__file
         held, mark, limits = holdings[col].held, holdings[col].mark, setup.limits
         reducing = reducing_part(amount, held)
         opening = abs(amount) - reducing
-        if opening == 0.0:
+        if opening <= rules.SUM_NOISE * abs(amount):
             return amount, guard.NO_RULE
         side = 1.0 if amount > 0.0 else -1.0
         rule = blocking_rule(row, col, price, setup, state)

@@ -151,7 +151,7 @@ class PaperAccount:
         # What only reduces is not cut: a desk sends it in parts.
         largest = min(terms["max_amount"], terms["max_notional"] / mark)
         largest = max(largest, guard.reducing_part(amount, position.held))
-        if abs(amount) > largest:
+        if abs(amount) > largest * (1.0 + rules.SUM_NOISE):
             amount = rules.round_to_step(largest if amount > 0.0 else -largest, step, rules.STEP_NOISE)
             cut = guard.VENUE_AMOUNT
         smallest = rules.smallest_order(terms["min_notional"], equity)

@@ -350,7 +350,7 @@ class Broker(bt.brokers.BackBroker):  # type: ignore[misc]
         booked_price = price / (1.0 - rate) if bought else price
         notional = got * booked_price
         commission = 0.0 if bought else paid
-        lent = max(notional + commission - self.cash + rules.STEP_NOISE * abs(notional), 0.0)
+        lent = max(notional + commission - self.cash + rules.STEP_NOISE * (abs(notional) + abs(self.cash)), 0.0)
         self.cash += lent
         self.pending.remove(order)
         super()._execute(order, ago=ago, price=booked_price)

@@ -161,7 +161,7 @@ def payable_amount(
     side = 1.0 if amount > 0.0 else -1.0
     reducing = min(size, max(-side * held, 0.0))
     opening = size - reducing
-    if opening == 0.0:
+    if opening <= SUM_NOISE * size:
         return amount
     if reducing > 0.0:
         free = free + reducing * (mark / leverage - side * (price - mark) - price * fee)

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from engine import Costs, Exits, LimitOrders, RiskLimits, Venue
+from engine import Costs, Exits, RiskLimits, Venue
 from tests.engine.worked_bars import FREE, Bar, market_of
 from tests.parity.books import closes
 from tests.parity.cases import ENGINES, Case, Drawn, Table
@@ -50,23 +50,6 @@ def test_paper_books_a_tiny_order_of_an_account_that_owes_much(weight: float) ->
     fast, slow = case_of(prices, targets, costs=costs, venue=venue).both()
     assert len(fast.orders) == 3
     assert_equal(fast, slow)
-
-
-@both_engines
-def test_limit_counts_the_coins_that_a_makers_rebate_brings(engine: str) -> None:
-    # A rebate of 1% taken in coins: 30 bought are 30.3 held, more than 30% of 1,003.
-    case = case_of(
-        {"A": [10.0, (10.0, 10.0, 9.0, 10.0), 10.0]},
-        {"A": [1.0]},
-        costs=Costs(fee=(-0.01, 0.0), slippage=0.0, fee_in="bought"),
-        risk=RiskLimits(max_position=0.3),
-        orders=LimitOrders(offset=0.0),
-    )
-    result = case.run(engine)
-    held, bought = result.positions["A"].iloc[1], result.orders["amount"].iloc[0]
-    assert held == pytest.approx(1.01 * bought)
-    # At the limit order's price.
-    assert held * 10.0 <= 0.3 * (1_000.0 - bought * 10.0 + held * 10.0) * (1 + 1e-9)
 
 
 @both_engines
