@@ -38,7 +38,7 @@ FULL = replace(
 class Bracketed(bt.Strategy):  # type: ignore[misc]
     """Sends the brackets it is given, amount, stop and profit by the row that decides them; leaves at other rows."""
 
-    params = (("entries", None), ("leaves", frozenset()))
+    params = (("entries", None), ("leaves", None))
 
     def __init__(self) -> None:
         self.opened = self.left = 0
