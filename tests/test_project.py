@@ -16,9 +16,13 @@ ROOT = Path(__file__).resolve().parents[1]
 HEAVY = ("backtrader", "ccxt", "matplotlib", "quantstats", "vectorbt")
 PUBLIC = {
     "data": ("Market", "load_candles", "load_sample", "read_candles", "validate_candles"),
-    "engine": ("Costs", "Exits", "Result", "RiskLimits", "Strategy", "Venue", "backtest", "check_causality", "paper"),
+    "engine": (
+        *("Costs", "Exits", "LimitOrders", "Result", "RiskLimits", "SquareRootImpact", "Strategy", "Venue"),
+        *("backtest", "check_causality", "paper"),
+    ),
     "reports": ("compare", "parity", "tearsheet"),
     "reports.hummingbot": ("ControllerBaseline",),
+    "research": ("indicator", "sweep", "trials"),
     "research.strategies": ("SmaCross",),
 }
 GPL_FILES = {"engine/event_driven.py", "engine/paper_broker.py"}
