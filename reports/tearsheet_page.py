@@ -169,6 +169,11 @@ def _what_ran(result: Result, benchmark: Result | pd.Series | None) -> dict[str,
         "Data fingerprint": str(meta.get("data", NONE)),
         "Costs": _plain(meta.get("costs")),
         "Venue": _venue(meta.get("venue")),
+        **{
+            words: _plain({name: value for name, value in meta[key].items() if value is not None})
+            for words, key in (("Barriers", "exits"), ("Limit orders", "order_style"), ("Risk limits", "risk"))
+            if meta.get(key)
+        },
         "Initial cash": f"{result.cash:,.2f}",
         "Versions": _plain(meta.get("versions")),
         "Code": str(meta.get("commit") or "no commit recorded"),

@@ -219,3 +219,18 @@ def test_page_is_never_wider_than_the_window(sheet, tmp_path, width):
     found = re.search(r"width (\d+) of (\d+)", page.stdout)
     assert found, page.stdout[-300:]
     assert int(found[1]) <= int(found[2]) == width
+
+
+def test_page_names_barriers_order_style_and_limits_of_the_run(make_run, tmp_path):
+    run = make_run()
+    terms = {
+        "exits": {"stop_loss": 0.05, "take_profit": None, "trailing": [0.03, 0.02], "time_limit": None},
+        "order_style": {"offset": 0.001, "alive": 3, "then": "market"},
+        "risk": {"max_gross": 0.8, "max_drawdown": None},
+    }
+    page = tearsheet(replace(run, meta={**run.meta, **terms}), path=tmp_path / "page.html").read_text("utf-8")
+    for words in ("Barriers", "stop_loss 0.05", "Limit orders", "alive 3", "Risk limits", "max_gross 0.8"):
+        assert words in page
+    assert "take_profit" not in page
+    bare = tearsheet(run, path=tmp_path / "bare.html").read_text("utf-8")
+    assert "Risk limits" not in bare
