@@ -26,8 +26,8 @@ from engine.run import Run
 from engine.trade_kernel import Fills, Trips, pair
 
 # vectorbt's unit of money, a fraction of the initial cash, and what is kept aside, a fraction of that cash and of each
-# symbol's largest order; see `equity_of`.
-_SMALLEST, _RESERVE = 1e-9, 1e-3
+# symbol's largest order (no round figure: what falls by a fee of a thousandth would cancel one); see `equity_of`.
+_SMALLEST, _RESERVE = 1e-9, 1.3720517e-3
 
 
 def run_vectorized(run: Run) -> Result:

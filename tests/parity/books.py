@@ -55,10 +55,10 @@ class Books:
         """What rounding errors may leave of a symbol that is sold."""
         return 10 * NOISE * self.largest.get(symbol, 0.0)
 
-    def equity(self, marks: pd.Series | dict[str, float]) -> float:
+    def equity(self, marks: dict[str, float]) -> float:
         return self.cash + sum(held * marks[symbol] for symbol, held in self.held.items() if held)
 
-    def exposure(self, marks: pd.Series | dict[str, float]) -> tuple[float, float]:
+    def exposure(self, marks: dict[str, float]) -> tuple[float, float]:
         """Gross and net, at marks."""
         worths = [held * marks[symbol] for symbol, held in self.held.items() if held]
         return sum(abs(worth) for worth in worths), sum(worths)
@@ -76,16 +76,15 @@ def by_bar(table: pd.DataFrame, time: str) -> dict[pd.Timestamp, list[Any]]:
     return rows
 
 
-def closes(case: Case, result: Result) -> Iterator[tuple[pd.Timestamp, Books, pd.Series]]:
+def closes(case: Case, result: Result) -> Iterator[tuple[pd.Timestamp, Books, dict[str, float]]]:
     """The books at each close, and the prices that mark them: each symbol's last close."""
     books, orders, charges = opened(case), by_bar(result.orders, "filled_at"), by_bar(result.charges, "at")
-    marks = case.market.close.ffill()
-    for time in case.market.index:
+    for time, marks in zip(case.market.index, case.market.close.ffill().to_dict("records"), strict=True):
         for charge in charges.get(time, []):
             books.cash -= charge.paid
         for order in orders.get(time, []):
             books.fill(order)
-        yield time, books, marks.loc[time]
+        yield time, books, marks
 
 
 def fills(case: Case, result: Result) -> Iterator[tuple[Any, float, Books]]:

@@ -35,11 +35,11 @@ def test_equity_is_cash_and_positions_at_the_close_rebuilt_from_orders_and_charg
     engine: str, case: Case
 ) -> None:
     result = case.run(engine)
-    scale = largest_sums(case, result)
-    for time, books, marks in closes(case, result):
-        assert abs(books.equity(marks) - result.equity[time]) <= 1e-9 * scale[time], time
-        for symbol, held in result.positions.loc[time].items():
-            assert abs(books.of(symbol) - held) * (marks[symbol] if held else 1.0) <= 1e-9 * scale[time], time
+    told = zip(result.equity, result.positions.to_dict("records"), largest_sums(case, result), strict=True)
+    for (time, books, marks), (equity, positions, scale) in zip(closes(case, result), told, strict=True):
+        assert abs(books.equity(marks) - equity) <= 1e-9 * scale, time
+        for symbol, held in positions.items():
+            assert abs(books.of(symbol) - held) * (marks[symbol] if held else 1.0) <= 1e-9 * scale, time
 
 
 @both_engines
@@ -174,7 +174,7 @@ def test_no_fill_that_opens_takes_the_account_over_a_limit(engine: str, drawn: C
     for order, before, books in fills(case, result):
         if order.filled_at != time:
             time = order.filled_at
-            marks = opening.loc[time].fillna(last.loc[time])
+            marks = opening.loc[time].fillna(last.loc[time]).to_dict()
             books.cash += paid - borrowed[:time].sum()
             paid = borrowed[:time].sum()
         if order.reason.partition(", cut")[0] == "target, limit":

@@ -41,6 +41,24 @@ def test_coins_that_are_left_of_a_round_trip_within_a_bar_are_counted(engine: st
         assert result.equity[time] == pytest.approx(books.equity(marks), rel=1e-11), time
 
 
+@both_engines
+def test_cash_that_falls_to_the_fee_of_a_first_order_for_all_equity_is_counted_to_the_last_bit(engine: str) -> None:
+    # 1.11111111 coins at 0.9 and a fee of 0.1% leave -0.00099999: a thousandth of the cash but for a billionth, which
+    # vectorbt takes for nothing where the reserve that is to keep its sums from cancelling is a thousandth as well.
+    case = case_of(
+        {"A": [0.9, 0.9]},
+        {"A": [1.0]},
+        cash=1.0,
+        costs=Costs(fee=0.001, slippage=0.0),
+        venue=Venue(shorts=True, leverage=3.0, amount_step=1e-8),
+    )
+    result = case.run(engine)
+    assert result.orders["amount"].tolist() == [1.11111111]
+    *_, (_, books, marks) = closes(case, result)
+    assert books.cash == pytest.approx(-0.00099999, rel=1e-5)
+    assert result.equity.iloc[-1] == pytest.approx(books.equity(marks), rel=1e-11)
+
+
 @pytest.mark.parametrize("weight", [1.4307692307692307e-09, 2.7538461538461537e-09, 1e-8])
 def test_paper_books_a_tiny_order_of_an_account_that_owes_much(weight: float) -> None:
     # Three times its equity: 1,000 are owed, and rounding errors of that are more than a billionth of the order.
