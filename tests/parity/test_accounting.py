@@ -30,7 +30,7 @@ def opens(before: float, after: float, noise: float) -> bool:
 
 @both_engines
 @given(case=cases())
-@settings(max_examples=100)
+@settings(max_examples=90)
 def test_equity_is_cash_and_positions_at_the_close_rebuilt_from_orders_and_charges_alone(
     engine: str, case: Case
 ) -> None:
@@ -44,7 +44,7 @@ def test_equity_is_cash_and_positions_at_the_close_rebuilt_from_orders_and_charg
 
 @both_engines
 @given(case=cases())
-@settings(max_examples=100)
+@settings(max_examples=90)
 def test_what_was_won_is_realised_and_unrealised_gains_less_fees_funding_and_borrowing(engine: str, case: Case) -> None:
     result = case.run(engine)
     *_, (_, books, marks) = closes(case, result)

@@ -29,6 +29,6 @@ def assert_equal(fast: Result, slow: Result) -> None:
 
 
 @given(case=cases())
-@settings(max_examples=600)
+@settings(max_examples=560)
 def test_both_engines_send_the_same_orders_and_hold_the_same_equity(case: Case) -> None:
     assert_equal(*case.both())
