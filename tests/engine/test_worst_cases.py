@@ -149,3 +149,11 @@ def test_bars_that_no_market_could_have_are_refused(field: str, value: float, sa
     broken = market.with_fields(**{field: market[field] * 0.0 + value})
     with pytest.raises(ValidationError, match=says):
         backtest(Given(pd.DataFrame({"A": [1.0, NAN]}, index=market.index)), broken)
+
+
+def test_loss_of_exactly_the_limit_halts_and_a_move_of_exactly_the_collar_passes(play: Play) -> None:
+    # 1 - 900 / 1000 is 0.09999999999999998, and 105 / 100 - 1 is 0.050000000000000044.
+    halted = play([100, 100, 90, 90], [1.0], risk=RiskLimits(max_daily_loss=0.1))
+    assert orders_of(halted)[1:] == [(3, "A", -10, 90, "halt, daily loss")]
+    passed = play([100, 105], [0.5], risk=RiskLimits(price_collar=0.05))
+    assert orders_of(passed) == [(1, "A", 5, 105, "target")]
