@@ -112,24 +112,15 @@ def run_command(broker: str) -> Callable[..., None]:
         max_drawdown: terms.MaxDrawdown = None,
         price_collar: terms.Collar = None,
     ) -> None:
-        from engine import Costs, Venue, brokers
+        from engine import brokers
         from engine.strategy import label
 
         require_writable("--out", out)
         require_writable("--tearsheet", tearsheet)
         chosen = strategy_from(strategy, param or [])
         chosen = terms.with_exits(chosen, stop_loss, take_profit, trailing, time_limit)
-        costs = Costs(
-            fee=fee if maker_fee is None else (maker_fee, fee), slippage=slippage, borrow=borrow, fee_in=fee_in
-        )
-        venue = Venue(
-            shorts=shorts,
-            leverage=leverage,
-            amount_step=step,
-            price_tick=tick,
-            min_notional=min_notional,
-            maintenance_margin=maintenance,
-        )
+        costs = terms.costs_of(fee, maker_fee, slippage, borrow, fee_in)
+        venue = terms.venue_of(shorts, leverage, step, tick, min_notional, maintenance)
         orders = terms.order_style(limit_offset, limit_alive, limit_then)
         risk = terms.risk_limits(
             max_position=max_position,

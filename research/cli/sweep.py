@@ -9,7 +9,7 @@ import typer
 
 from research.cli import run as options
 from research.cli import terms
-from research.cli.inputs import SAMPLE, grid_from, market_from, strategy_class
+from research.cli.inputs import SAMPLE, grid_from, market_from, require_writable, strategy_class
 from research.cli.tables import say_while_waiting
 
 if TYPE_CHECKING:
@@ -84,23 +84,17 @@ def sweep(
 
     Example: `ladder sweep SmaCross -p fast=5:50:5 -p slow=50,100,200 -s BTC/USD --out heat.html`
     """
-    from engine import Costs, Venue
+    from data.atomic import replacing
     from research.parameter_sweep import sweep as run_sweep
 
+    require_writable("--out", out)
     kind = strategy_class(strategy)
     grid, fixed = grid_from(strategy, kind, param)
     exits = terms.exits_of(stop_loss, take_profit, trailing, time_limit)
     if exits is not None:
         fixed["exits"] = exits
-    costs = Costs(fee=fee if maker_fee is None else (maker_fee, fee), slippage=slippage, borrow=borrow, fee_in=fee_in)
-    venue = Venue(
-        shorts=shorts,
-        leverage=leverage,
-        amount_step=step,
-        price_tick=tick,
-        min_notional=min_notional,
-        maintenance_margin=maintenance,
-    )
+    costs = terms.costs_of(fee, maker_fee, slippage, borrow, fee_in)
+    venue = terms.venue_of(shorts, leverage, step, tick, min_notional, maintenance)
     risk = terms.risk_limits(
         max_position=max_position,
         max_gross=max_gross,
@@ -129,7 +123,8 @@ def sweep(
     options.check_causality(result.strategy(), market, "few")
     _show(result, top)
     if out is not None:
-        result.heatmap().write_html(out, include_plotlyjs=True)
+        with replacing(out) as beside:
+            result.heatmap().write_html(beside, include_plotlyjs=True)
         typer.echo(f"wrote {out}")
 
 

@@ -9,10 +9,12 @@ import typer
 from data.errors import ValidationError
 
 if TYPE_CHECKING:
+    from engine.costs import Costs, FeeIn
     from engine.exits import Exits
     from engine.limits import RiskLimits
     from engine.order_style import LimitOrders
     from engine.strategy import Strategy
+    from engine.venue import Venue
 
 _BARRIERS, _ORDERS, _RISK = "Barriers", "Order style", "Risk limits"
 
@@ -90,6 +92,27 @@ def _pair(text: str | None) -> tuple[float, float] | None:
     except ValueError as error:
         raise ValidationError(f"--trailing {text!r}: write activation,distance such as 0.03,0.02") from error
     return activation, delta
+
+
+def costs_of(fee: float, maker_fee: float | None, slippage: float, borrow: float, fee_in: FeeIn) -> Costs:
+    """The costs; without a maker fee of its own the taker's holds for both."""
+    from engine.costs import Costs
+
+    return Costs(fee=fee if maker_fee is None else (maker_fee, fee), slippage=slippage, borrow=borrow, fee_in=fee_in)
+
+
+def venue_of(shorts: bool, leverage: float, step: float, tick: float, min_notional: float, maintenance: float) -> Venue:
+    """The trading rules, of every symbol."""
+    from engine.venue import Venue
+
+    return Venue(
+        shorts=shorts,
+        leverage=leverage,
+        amount_step=step,
+        price_tick=tick,
+        min_notional=min_notional,
+        maintenance_margin=maintenance,
+    )
 
 
 def order_style(offset: float | None, alive: int, then: Literal["cancel", "market"]) -> LimitOrders | None:
