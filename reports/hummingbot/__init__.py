@@ -18,17 +18,37 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from reports.hummingbot.baseline import ControllerBaseline
     from reports.hummingbot.config import ControllerConfig
+    from reports.hummingbot.controllers import AiLivestream, BollingerV1, MacdBbV1, SupertrendV1
+    from reports.hummingbot.dca import DManV3
     from reports.hummingbot.inputs import signal_from_targets
+    from reports.hummingbot.market_making import PmmSimple
     from reports.hummingbot.run import BaselineRun
 
 _HOMES = {
+    "AiLivestream": "reports.hummingbot.controllers",
+    "BollingerV1": "reports.hummingbot.controllers",
+    "DManV3": "reports.hummingbot.dca",
+    "MacdBbV1": "reports.hummingbot.controllers",
+    "PmmSimple": "reports.hummingbot.market_making",
+    "SupertrendV1": "reports.hummingbot.controllers",
     "BaselineRun": "reports.hummingbot.run",
     "ControllerBaseline": "reports.hummingbot.baseline",
     "ControllerConfig": "reports.hummingbot.config",
     "signal_from_targets": "reports.hummingbot.inputs",
 }
 
-__all__ = ["BaselineRun", "ControllerBaseline", "ControllerConfig", "signal_from_targets"]
+__all__ = [
+    "AiLivestream",
+    "BaselineRun",
+    "BollingerV1",
+    "ControllerBaseline",
+    "ControllerConfig",
+    "DManV3",
+    "MacdBbV1",
+    "PmmSimple",
+    "SupertrendV1",
+    "signal_from_targets",
+]
 
 
 def __getattr__(name: str) -> Any:

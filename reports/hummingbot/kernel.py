@@ -18,10 +18,10 @@ from reports.hummingbot import rules
 _NEVER = np.iinfo(np.int64).max
 
 with compile_cached(rules.__file__, __file__):
-    _net_profit = njit(cache=True)(rules.net_profit)
-    _takes_profit = njit(cache=True)(rules.takes_profit)
-    _is_stopped = njit(cache=True)(rules.is_stopped)
-    _is_trailed = njit(cache=True)(rules.is_trailed)
+    net_profit = njit(cache=True)(rules.net_profit)
+    takes_profit = njit(cache=True)(rules.takes_profit)
+    is_stopped = njit(cache=True)(rules.is_stopped)
+    is_trailed = njit(cache=True)(rules.is_trailed)
     _shares_slots = njit(cache=True)(rules.shares_slots)
     _may_open = njit(cache=True)(rules.may_open)
 
@@ -43,18 +43,54 @@ with compile_cached(rules.__file__, __file__):
             if bar > entry:
                 # Hummingbot compounds the bars' returns; close / price differs in the last bit, which decides ties.
                 growth *= 1.0 + (close[bar] / close[bar - 1] - 1.0)
-            profit = _net_profit(growth, side, trade_cost)
+            profit = net_profit(growth, side, trade_cost)
             best = max(best, profit)
-            if _takes_profit(profit, take_profit):
+            if takes_profit(profit, take_profit):
                 return bar, rules.TAKE_PROFIT, profit
-            if _is_stopped(low[bar], high[bar], price, side, stop_loss):
+            if is_stopped(low[bar], high[bar], price, side, stop_loss):
                 return bar, rules.STOP_LOSS, profit
-            if _is_trailed(profit, best, activation, delta):
+            if is_trailed(profit, best, activation, delta):
                 return bar, rules.TRAILING_STOP, profit
             # The last bar at or before the limit; the end of the bars counts as one.
             if bar + 1 == len(times) or times[bar + 1] - times[entry] > time_limit:
                 return bar, rules.TIME_LIMIT, profit
             bar += 1
+
+    @njit(cache=True)
+    def retire(
+        bar: int, active: np.ndarray, running: int, executors: tuple[np.ndarray, np.ndarray], profit: float
+    ) -> tuple[int, float]:
+        """Take the executors that end on a bar or before it off the active ones; how many are left, and the profit."""
+        places, values = executors
+        still = 0
+        for position in range(running):
+            number = active[position]
+            if places[number, 1] <= bar:
+                profit += values[number, 2]
+            else:
+                active[still] = number
+                still += 1
+        return still, profit
+
+    @njit(cache=True)
+    def has_slot(
+        bar: int,
+        side: int,
+        times: np.ndarray,
+        active: np.ndarray,
+        running: int,
+        places: np.ndarray,
+        slots: int,
+        cooldown: int,
+    ) -> bool:
+        """Whether an executor of a side may be created on a bar, by its slots and the cooldown."""
+        taken, elapsed = 0, _NEVER
+        for position in range(running):
+            number = active[position]
+            if _shares_slots(side, places[number, 2]):
+                taken += 1
+                elapsed = times[bar] - times[places[number, 0]]  # the newest stands last
+        return _may_open(taken, slots, elapsed, cooldown)
 
     @njit(cache=True)
     def simulate(
@@ -85,26 +121,10 @@ with compile_cached(rules.__file__, __file__):
         active = np.empty(len(places), dtype=np.int64)
         running = 0
         for bar in range(len(times)):
-            still = 0
-            for position in range(running):
-                number = active[position]
-                if places[number, 1] <= bar:
-                    profit += values[number, 2]
-                else:
-                    active[still] = number
-                    still += 1
-            running = still
+            running, profit = retire(bar, active, running, executors, profit)
             realised[bar] = profit
             side = signal[bar]
-            if side == 0:
-                continue
-            taken, elapsed = 0, _NEVER
-            for position in range(running):
-                number = active[position]
-                if _shares_slots(side, places[number, 2]):
-                    taken += 1
-                    elapsed = times[bar] - times[places[number, 0]]  # the newest stands last
-            if not _may_open(taken, slots, elapsed, cooldown):
+            if side == 0 or not has_slot(bar, side, times, active, running, places, slots, cooldown):
                 continue
             scaled = (
                 barriers[0] * target[bar],

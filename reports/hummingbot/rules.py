@@ -16,11 +16,13 @@ from typing import Final
 TIME_LIMIT: Final = 1
 STOP_LOSS: Final = 2
 TAKE_PROFIT: Final = 3
+EARLY_STOP: Final = 5
 TRAILING_STOP: Final = 6
 CLOSE_TYPES: Final = {
     TIME_LIMIT: "TIME_LIMIT",
     STOP_LOSS: "STOP_LOSS",
     TAKE_PROFIT: "TAKE_PROFIT",
+    EARLY_STOP: "EARLY_STOP",
     TRAILING_STOP: "TRAILING_STOP",
 }
 

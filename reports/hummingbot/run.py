@@ -37,10 +37,15 @@ class BaselineRun:
         market: the bars it ran on.
         cash: where equity begins, quote currency.
         config: the controller's settings.
+        controller: its name and its own parameters, as JSON can hold them.
         executors: one row per executor in the order of creation: symbol, opened_at and closed_at (labels of the bars at
-            whose close it was entered and left), side ("BUY" or "SELL"), amount (base currency), entry_price and
+            whose close it was created and ended), side ("BUY" or "SELL"), amount (base currency), entry_price and
             close_price, close_type, pnl_pct (net profit over the entry's notional), pnl and fees (quote currency, both
-            legs), volume (twice the entry's notional).
+            legs), volume (twice the entry's notional); with several kinds of orders, level_id. Entry price and volume
+            are of what its profit stands for: NaN and 0 where no order filled.
+        legs: one row per fill of an executor and its exit: executor (its row), symbol, side, opened_at, closed_at,
+            amount, entry_price, close_price, close_type, fees (both, quote currency), booked: whether Hummingbot's
+            profit has it (one that averages in forgets fills: see `reports.hummingbot.dca_kernel`).
         pnl_by_symbol: profit realised up to each bar, time by symbol, quote currency: each controller's own series. NaN
             on bars that it did not see.
         dropped: by symbol, how many of its bars were left out because of a NaN.
@@ -50,7 +55,9 @@ class BaselineRun:
     market: Market
     cash: float
     config: ControllerConfig
+    controller: dict[str, Any]
     executors: pd.DataFrame
+    legs: pd.DataFrame
     pnl_by_symbol: pd.DataFrame
     dropped: pd.Series
 
@@ -100,7 +107,7 @@ class BaselineRun:
 
     @cached_property
     def _fills(self) -> Fills:
-        return fills_of(self.executors, self.market)
+        return fills_of(self.legs[self.legs["booked"]], self.market)
 
     @cached_property
     def _positions(self) -> np.ndarray:
@@ -134,8 +141,8 @@ class BaselineRun:
     @cached_property
     def _meta(self) -> dict[str, Any]:
         return {
-            "strategy": "Hummingbot's directional controller, simulated",
-            "parameters": self.config.to_json(),
+            "strategy": f"Hummingbot's {self.controller['controller_name']} controller, simulated",
+            "parameters": {**self.controller, **self.config.to_json()},
             "symbols": list(self.market.symbols),
             "bars": len(self.market),
             "dropped_bars": {str(symbol): int(count) for symbol, count in self.dropped.items()},

@@ -108,6 +108,7 @@ def test_realised_equity_hides_what_marking_shows(run):
 def test_meta_tells_what_ran(run):
     meta = run.marked.meta
     assert meta["parameters"] == {
+        "controller_name": "signal",
         "stop_loss": 0.03,
         "take_profit": 0.04,
         "trailing_stop": [0.02, 0.01],
