@@ -13,7 +13,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pandas as pd
@@ -24,9 +24,15 @@ from engine import metrics
 from engine.result import Result
 from reports.figures import AGAINST, RARE, RUN, SHARED, shown, words
 
+if TYPE_CHECKING:
+    from reports.hummingbot.on_equal_terms import EqualTerms
+
 # A tracking error below this fraction of the volatility is rounding noise, the two series are the same; a volatility
 # below this fraction of the largest return likewise, the series is constant.
 _SAME: Final = 1e-9
+
+# The heading of a baseline's steps.
+STEPS: Final = "The baseline, from Hummingbot's computation to Ladder's rules"
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +44,7 @@ class Comparison:
             defined or has no meaning, such as the orders of a series of returns.
         returns: by UTC day, day by run: what the shared figures are of.
         benchmark: the benchmark's column; None without one.
+        steps: how a Hummingbot baseline on equal terms comes about, step by step, in words; None without one.
         notes: what a reader must know, such as days that were left out to compare like with like, and what a run says
             of itself in its meta's "notes".
     """
@@ -46,6 +53,7 @@ class Comparison:
     returns: pd.DataFrame
     benchmark: str | None
     notes: tuple[str, ...] = ()
+    steps: pd.DataFrame | None = None
 
     def shown(self) -> pd.DataFrame:
         """The table in words, every figure as text."""
@@ -56,7 +64,8 @@ class Comparison:
         return pd.DataFrame(text, index=[words(str(key)) for key in self.table.index])
 
     def __str__(self) -> str:
-        return "\n".join([self.shown().to_string(), *self.notes])
+        steps = [] if self.steps is None else ["", STEPS, self.steps.to_string()]
+        return "\n".join([self.shown().to_string(), *steps, *self.notes])
 
     def to_html(self, path: str | Path) -> Path:
         """Write the comparison as one page that opens without network; the path it was written to."""
@@ -69,13 +78,16 @@ class Comparison:
 
 
 def compare(
-    results: Sequence[Result], benchmark: Result | pd.Series | None = None, path: str | Path | None = None
+    results: Sequence[Result],
+    benchmark: Result | pd.Series | EqualTerms | None = None,
+    path: str | Path | None = None,
 ) -> Comparison:
     """Put results, and a benchmark, side by side.
 
     Args:
         results: at least one.
-        benchmark: a Result, or returns by bar or day (indexed in UTC, its name the column's).
+        benchmark: a Result, or returns by bar or day (indexed in UTC, its name the column's), or a Hummingbot baseline
+            on equal terms, which is shown twice: on Ladder's rules, as the benchmark, and as Hummingbot computes it.
         path: where to write the page as well.
 
     Raises:
@@ -88,10 +100,7 @@ def compare(
     for position, result in enumerate(results):
         if not isinstance(result, Result):
             raise ValidationError(f"compare: item {position} must be a Result, got {type(result).__name__}")
-    if benchmark is not None and not isinstance(benchmark, Result | pd.Series):
-        raise ValidationError(
-            f"compare: the benchmark must be a Result or a Series of returns, got {type(benchmark).__name__}"
-        )
+    results, benchmark, steps = spread_terms(results, benchmark)
     sources: list[Result | pd.Series] = [*results, *([] if benchmark is None else [benchmark])]
     names = _distinct([_name(source) for source in sources])
     daily = {name: _daily(source) for name, source in zip(names, sources, strict=True)}
@@ -116,10 +125,30 @@ def compare(
         index=keys,
         dtype=object,
     )
-    comparison = Comparison(table, returns, other, _notes(daily, first, last) + _own_notes(sources))
+    comparison = Comparison(table, returns, other, _notes(daily, first, last) + _own_notes(sources), steps)
     if path is not None:
         comparison.to_html(path)
     return comparison
+
+
+def spread_terms(
+    results: Sequence[Result], benchmark: Result | pd.Series | EqualTerms | None
+) -> tuple[Sequence[Result], Result | pd.Series | None, pd.DataFrame | None]:
+    """Equal terms as results to compare: the baseline on Ladder's rules is the benchmark, its own accounting a result.
+
+    Returns:
+        The results, the benchmark, and the steps in words; as they came where there are no equal terms.
+    """
+    if benchmark is None or isinstance(benchmark, Result | pd.Series):
+        return results, benchmark, None
+    from reports.hummingbot.on_equal_terms import EqualTerms
+
+    if not isinstance(benchmark, EqualTerms):
+        raise ValidationError(
+            "compare: the benchmark must be a Result or a Series of returns, or what equal_terms gives, got "
+            f"{type(benchmark).__name__}"
+        )
+    return [*results, benchmark.own], benchmark.ours, benchmark.shown()
 
 
 def series_returns(returns: pd.Series) -> pd.Series:

@@ -91,7 +91,16 @@ def comparison_table(comparison: Comparison) -> str:
             rows.append([heading])
         rows += [[words(key), *(shown(key, value) for value in table.loc[key])] for key in present]
     notes = "".join(f'<p class="note">{escape(note)}</p>' for note in comparison.notes)
-    return notes + rows_table(["", *table.columns], rows, "figures")
+    return notes + rows_table(["", *table.columns], rows, "figures") + _steps(comparison)
+
+
+def _steps(comparison: Comparison) -> str:
+    """How a baseline on equal terms comes about."""
+    from reports.comparison import STEPS
+
+    if comparison.steps is None:
+        return ""
+    return f"<h3>{escape(STEPS)}</h3>" + frame_table(comparison.steps)
 
 
 def frame_table(frame: pd.DataFrame) -> str:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -21,15 +21,18 @@ from data.errors import ValidationError
 from engine import metrics
 from engine.result import Result
 from reports import page
-from reports.comparison import Comparison, compare
+from reports.comparison import Comparison, compare, spread_terms
 from reports.figures import NONE, minus, shown, verdict
 from reports.parity_check import Parity
 from reports.quantstats_bridge import quantstats_section, worst_drawdowns, yearly_returns
 
+if TYPE_CHECKING:
+    from reports.hummingbot.on_equal_terms import EqualTerms
+
 
 def tearsheet(
     result: Result,
-    benchmark: Result | pd.Series | None = None,
+    benchmark: Result | pd.Series | EqualTerms | None = None,
     path: str | Path = "tearsheet.html",
     *,
     parity: Parity | None = None,
@@ -39,7 +42,8 @@ def tearsheet(
 
     Args:
         result: the strategy's run.
-        benchmark: what it is judged against: the Hummingbot baseline, another result, or a Series of returns (UTC).
+        benchmark: what it is judged against: the Hummingbot baseline on equal terms (shown as Hummingbot computes it as
+            well), another result, or a Series of returns (UTC).
         path: the file; whole or not there at all.
         parity: what `reports.parity` said of this run and the other engine's.
         others: further results for the table of figures.
@@ -62,6 +66,7 @@ def tearsheet(
     if not isinstance(others, Sequence):
         raise ValidationError(f"tearsheet: others must be a list of Result, got {type(others).__name__}")
     comparison = compare([result, *others], benchmark)
+    _, benchmark, _ = spread_terms([], benchmark)
     baseline = _baseline_name(benchmark)
     title = result.name if baseline is None else f"{result.name} beside {baseline}"
     own, other = _columns(comparison)

@@ -18,13 +18,19 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from reports.hummingbot.baseline import ControllerBaseline
     from reports.hummingbot.config import ControllerConfig
+    from reports.hummingbot.controller_file import ControllerFile, read_controller
     from reports.hummingbot.controllers import AiLivestream, BollingerV1, MacdBbV1, SupertrendV1
     from reports.hummingbot.dca import DManV3
     from reports.hummingbot.inputs import signal_from_targets
     from reports.hummingbot.market_making import PmmSimple
+    from reports.hummingbot.on_equal_terms import EqualTerms, equal_terms
     from reports.hummingbot.run import BaselineRun
 
 _HOMES = {
+    "ControllerFile": "reports.hummingbot.controller_file",
+    "EqualTerms": "reports.hummingbot.on_equal_terms",
+    "equal_terms": "reports.hummingbot.on_equal_terms",
+    "read_controller": "reports.hummingbot.controller_file",
     "AiLivestream": "reports.hummingbot.controllers",
     "BollingerV1": "reports.hummingbot.controllers",
     "DManV3": "reports.hummingbot.dca",
@@ -43,10 +49,14 @@ __all__ = [
     "BollingerV1",
     "ControllerBaseline",
     "ControllerConfig",
+    "ControllerFile",
     "DManV3",
+    "EqualTerms",
     "MacdBbV1",
     "PmmSimple",
     "SupertrendV1",
+    "equal_terms",
+    "read_controller",
     "signal_from_targets",
 ]
 
