@@ -24,9 +24,12 @@ if TYPE_CHECKING:
     from reports.hummingbot.inputs import signal_from_targets
     from reports.hummingbot.market_making import PmmSimple
     from reports.hummingbot.on_equal_terms import EqualTerms, equal_terms
+    from reports.hummingbot.real_baseline import check_baseline, run_real
     from reports.hummingbot.run import BaselineRun
 
 _HOMES = {
+    "check_baseline": "reports.hummingbot.real_baseline",
+    "run_real": "reports.hummingbot.real_baseline",
     "ControllerFile": "reports.hummingbot.controller_file",
     "EqualTerms": "reports.hummingbot.on_equal_terms",
     "equal_terms": "reports.hummingbot.on_equal_terms",
@@ -55,8 +58,10 @@ __all__ = [
     "MacdBbV1",
     "PmmSimple",
     "SupertrendV1",
+    "check_baseline",
     "equal_terms",
     "read_controller",
+    "run_real",
     "signal_from_targets",
 ]
 

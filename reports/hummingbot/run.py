@@ -7,7 +7,8 @@ comparison with a strategy should use.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Final
 
@@ -48,6 +49,8 @@ class BaselineRun:
             profit has it (one that averages in forgets fills: see `reports.hummingbot.dca_kernel`).
         pnl_by_symbol: profit realised up to each bar, time by symbol, quote currency: each controller's own series. NaN
             on bars that it did not see.
+        engine: who computed it: "simulated", or the real hummingbot and its release.
+        engine_versions: of what decided its numbers, where that is not ours.
         dropped: by symbol, how many of its bars were left out because of a NaN.
     """
 
@@ -60,6 +63,8 @@ class BaselineRun:
     legs: pd.DataFrame
     pnl_by_symbol: pd.DataFrame
     dropped: pd.Series
+    engine: str = "simulated"
+    engine_versions: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def pnl(self) -> pd.Series:
@@ -138,10 +143,15 @@ class BaselineRun:
             meta={**self._meta, "accounting": accounting},
         )
 
+    @property
+    def _engine_versions(self) -> dict[str, str]:
+        """The other engine's versions, under names of their own."""
+        return {f"hummingbot: {name}": version for name, version in self.engine_versions.items()}
+
     @cached_property
     def _meta(self) -> dict[str, Any]:
         return {
-            "strategy": f"Hummingbot's {self.controller['controller_name']} controller, simulated",
+            "strategy": f"Hummingbot's {self.controller['controller_name']} controller, {self.engine}",
             "parameters": {**self.controller, **self.config.to_json()},
             "symbols": list(self.market.symbols),
             "bars": len(self.market),
@@ -150,6 +160,6 @@ class BaselineRun:
             "data": self.market.fingerprint(),
             "costs": {"trade_cost": self.config.trade_cost, "slippage": 0.0},
             "notes": [_NOTE],
-            "versions": package_versions("ladder", "numba", "numpy", "pandas"),
+            "versions": {**package_versions("ladder", "numba", "numpy", "pandas"), **self._engine_versions},
             "commit": code_version(),
         }
