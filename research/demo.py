@@ -4,9 +4,10 @@
     run.tearsheet                      # the page; beside it the three results as Parquet
 
 What both sides share: the candles, the signal (the sign of the strategy's standing target), the capital, and the cost
-of a fill: Hummingbot's `trade_cost` is the strategy's fee and slippage together. What they do not: Hummingbot's
-backtest fills at the close of the signal's own bar and never compounds. The controller's barriers were set to the
-strategy's pace before anything was run, and neither side was tuned.
+of a fill: Hummingbot's `trade_cost` is the strategy's fee and slippage together. The baseline is shown twice: as
+Hummingbot's backtest computes it, which fills at the close of the signal's own bar and never compounds, and on the
+strategy's execution rules. The controller's barriers were set to the strategy's pace before anything was run, and
+neither side was tuned.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from data.market import Market
     from engine.result import Result
     from reports.comparison import Comparison
-    from reports.hummingbot import BaselineRun
+    from reports.hummingbot import BaselineRun, EqualTerms
     from reports.parity_check import Parity
 
 CASH: Final = 10_000.0
@@ -37,11 +38,12 @@ FIGURES: Final = ("total_return", "cagr", "volatility", "sharpe", "max_drawdown"
 
 @dataclass(frozen=True, eq=False)
 class Demo:
-    """What the demo made: three results, what they say of each other, and the page."""
+    """What the demo made: the runs, the baseline on both terms, what they say of each other, and the page."""
 
     backtest: Result
     paper: Result
     baseline: BaselineRun
+    equal: EqualTerms
     parity: Parity
     comparison: Comparison
     tearsheet: Path
@@ -58,6 +60,7 @@ def run_demo(folder: Path, say: Callable[[str], None] = lambda _: None) -> Demo:
     from data import load_sample
     from engine import Costs, Venue, backtest, paper
     from reports import compare, parity, tearsheet
+    from reports.hummingbot import equal_terms
     from research.strategies import SmaCross
 
     market = load_sample()
@@ -76,13 +79,14 @@ def run_demo(folder: Path, say: Callable[[str], None] = lambda _: None) -> Demo:
     verdict = parity(fast, slow)
     say("Baseline: Hummingbot's directional controller on the same signal")
     baseline = _baseline(strategy.targets(market), market)
+    say("Equal terms: the baseline's decisions on the strategy's execution rules, step by step")
+    equal = equal_terms(baseline, costs=terms["costs"], venue=terms["venue"])
     say("Tearsheet")
     folder.mkdir(parents=True, exist_ok=True)
-    for name, result in (("backtest", fast), ("paper", slow), ("hummingbot", baseline.marked)):
+    for name, result in (("backtest", fast), ("paper", slow), ("hummingbot", equal.own), ("equal-terms", equal.ours)):
         result.to_parquet(folder / f"{name}.parquet")
-    others = [slow, baseline.realised]
-    page = tearsheet(fast, baseline.marked, folder / "tearsheet.html", parity=verdict, others=others)
-    return Demo(fast, slow, baseline, verdict, compare([fast, *others], baseline.marked), page)
+    page = tearsheet(fast, equal, folder / "tearsheet.html", parity=verdict, others=[slow])
+    return Demo(fast, slow, baseline, equal, verdict, compare([fast, slow], equal), page)
 
 
 def _baseline(targets: pd.DataFrame, market: Market) -> BaselineRun:

@@ -79,13 +79,13 @@ class EqualTerms:
 
     def shown(self) -> pd.DataFrame:
         """The steps in words, every figure as text."""
-        from reports.figures import shown
+        from reports.figures import minus, shown
 
         steps = self.steps
         return pd.DataFrame(
             {
                 "total return": [shown("total_return", value) for value in steps["total_return"]],
-                "change": ["" if np.isnan(value) else f"{100.0 * value:+.2f} pp" for value in steps["change"]],
+                "change": ["" if np.isnan(value) else minus(f"{100.0 * value:+.2f} pp") for value in steps["change"]],
                 "Sharpe": [shown("sharpe", value) for value in steps["sharpe"]],
                 "deepest drawdown": [shown("max_drawdown", value) for value in steps["max_drawdown"]],
                 "fees": [shown("fees", value) for value in steps["fees"]],

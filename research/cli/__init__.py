@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from data.errors import LadderError
+from research.cli.baseline import baseline
 from research.cli.data import data_app
 from research.cli.demo import demo
 from research.cli.judge import compare, parity, tearsheet
@@ -60,6 +61,7 @@ def _options(
 app.command()(demo)
 for broker in ("backtest", "paper"):
     app.command(broker)(run_command(broker))
+app.command()(baseline)
 app.command()(sweep)
 app.command()(trials)
 app.command()(parity)

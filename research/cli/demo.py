@@ -21,7 +21,7 @@ def demo(
 
     from rich.console import Console
 
-    from research.cli.tables import print_comparison
+    from research.cli.tables import print_comparison, print_frame
     from research.demo import FIGURES, run_demo
 
     console, began = Console(), time.monotonic()
@@ -34,8 +34,9 @@ def demo(
     print_comparison(
         run.comparison,
         FIGURES,
-        ["backtest", "paper", "Hummingbot,\nits own accounting", "Hummingbot,\nmarked to market"],
+        ["backtest", "paper", "Hummingbot,\nits own accounting", "Hummingbot,\non equal terms"],
     )
+    print_frame(run.equal.shown())
     console.print(str(run.parity), soft_wrap=True, highlight=False)
     console.print(f"\nTearsheet: {run.tearsheet.resolve()}", soft_wrap=True, highlight=False)
     console.print(

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from reports.comparison import Comparison
 
 
@@ -32,6 +34,19 @@ def print_comparison(
     console.print(table)
     for note in comparison.notes:
         console.print(note, style="dim")
+
+
+def print_frame(frame: pd.DataFrame) -> None:
+    """Print a table of text."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(str(frame.index.name or ""))
+    for name in frame.columns:
+        table.add_column(str(name), overflow="fold")
+    for label, values in zip(frame.index, frame.to_numpy(), strict=True):
+        table.add_row(str(label), *map(str, values))
+    Console().print(table)
 
 
 def say_while_waiting(text: str) -> None:

@@ -12,7 +12,10 @@ from engine.result import Result
 from research.cli import app
 
 LADDER = Path(sys.executable).with_name("ladder")
-COMMANDS = ("demo", "backtest", "paper", "sweep", "trials", "parity", "compare", "tearsheet", "strategies", "data")
+COMMANDS = (
+    *("demo", "backtest", "paper", "baseline", "sweep", "trials", "parity", "compare", "tearsheet", "strategies"),
+    "data",
+)
 DATA_COMMANDS = ("fetch", "list", "check", "export")
 MONTH = ["--symbol", "BTC/USD", "--since", "2018-03-01", "--until", "2018-04-01"]
 CROSS = ["SmaCross", "-p", "fast=4", "-p", "slow=24"]
@@ -232,9 +235,10 @@ def test_demo_leaves_page_and_results_and_prints_where(tmp_path):
     page = tmp_path / "demo" / "tearsheet.html"
     assert str(page) in run.stdout
     assert "Parity of backtest and paper: the same" in run.stdout
+    assert "fill timing" in run.stdout and "fill timing" in page.read_text()
     assert "the Hummingbot baseline" in page.read_text()
     kept = {path.name: Result.read_parquet(path) for path in (tmp_path / "demo").glob("*.parquet")}
-    assert set(kept) == {"backtest.parquet", "paper.parquet", "hummingbot.parquet"}
+    assert set(kept) == {"backtest.parquet", "paper.parquet", "hummingbot.parquet", "equal-terms.parquet"}
     assert kept["backtest.parquet"].cash == kept["hummingbot.parquet"].cash
     assert len(kept["backtest.parquet"].orders) > 100
     assert len(kept["hummingbot.parquet"].orders) > 100
