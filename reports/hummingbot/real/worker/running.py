@@ -169,17 +169,19 @@ def _executor_arrays(executors: list[Any], engine: RecordingEngine) -> Arrays:
         own, config = engine.created[info.config.id], info.config
         waits = getattr(getattr(config, "triple_barrier_config", None), "open_order_type", None)
         market_entry = waits is not None and not waits.is_limit_type()
+        # An order that was taken back, or stopped, before its fill has one in the simulation's future all the same.
+        traded = float(info.filled_amount_quote) > 0.0
         rows.append(
             {
                 "order": own["order"],
                 "type": info.type,
                 "opened_at": own["opened_at"],
                 "stamped_at": info.timestamp,
-                "filled_at": own["filled_at"],
+                "filled_at": own["filled_at"] if traded else np.nan,
                 "closed_at": np.nan if info.close_timestamp is None else info.close_timestamp,
                 "side": info.side.name,
                 "amount": float(getattr(config, "amount", None) or np.nan),
-                "entry_price": float(config.entry_price) if market_entry else own["entry_price"],
+                "entry_price": float(config.entry_price) if market_entry else own["entry_price"] if traded else np.nan,
                 "average_price": _number(info.custom_info.get("current_position_average_price")),
                 "close_price": float(info.custom_info["close_price"]),
                 "close_type": info.close_type.name if info.close_type is not None else "",
