@@ -68,9 +68,9 @@ def read_candles(
             not given; a bar breaks a rule.
     """
     file = Path(path)
-    table = _read_table(file)
+    table = read_table(file)
     try:
-        table = _with_time_column(table)
+        table = with_time_column(table)
         candles = _renamed(table)
         time_column = next((name for name in _TIME_NAMES if name in candles.columns), None)
         missing = [name for name in CANDLE_COLUMNS if name not in candles.columns]
@@ -82,9 +82,9 @@ def read_candles(
             raise ValidationError(f"no column for {wanted} (found: {found}); {mend}")
         if candles.empty:
             raise ValidationError("holds no bar; fetch or export it again")
-        times = _to_utc(candles.pop(time_column), tz)
+        times = to_utc(candles.pop(time_column), tz)
         for name in CANDLE_COLUMNS:
-            candles[name] = _to_numbers(candles[name])
+            candles[name] = to_numbers(candles[name])
         return clean_candles(
             candles.set_index(times), timeframe=timeframe or "1s", symbol=symbol or file.name, drop_invalid=drop_invalid
         )
@@ -92,7 +92,8 @@ def read_candles(
         raise ValidationError(f"{file}: {error}") from error
 
 
-def _read_table(file: Path) -> pd.DataFrame:
+def read_table(file: Path) -> pd.DataFrame:
+    """The columns of a CSV, Parquet, Feather or JSON file as they are, whatever they hold; ValidationError if none."""
     import pyarrow as pa
     from pyarrow import csv
 
@@ -138,7 +139,7 @@ def _plain(name: Any) -> str:
     return str(name).strip().lower().replace(" ", "_")
 
 
-def _with_time_column(table: pd.DataFrame) -> pd.DataFrame:
+def with_time_column(table: pd.DataFrame) -> pd.DataFrame:
     """The table with its index as a column where the index is the time."""
     index = table.index
     if isinstance(index, pd.DatetimeIndex):
@@ -168,7 +169,8 @@ def _renamed(table: pd.DataFrame) -> pd.DataFrame:
     return renamed
 
 
-def _to_numbers(cells: pd.Series) -> pd.Series:
+def to_numbers(cells: pd.Series) -> pd.Series:
+    """A column as numbers, text among them read; ValidationError names the first row that is none."""
     if pd.api.types.is_numeric_dtype(cells.dtype) and not pd.api.types.is_bool_dtype(cells.dtype):
         return pd.Series(cells.to_numpy(dtype=np.float64, na_value=np.nan), index=cells.index)
     numbers = np.full(len(cells), np.nan)
@@ -181,7 +183,7 @@ def _to_numbers(cells: pd.Series) -> pd.Series:
     return pd.Series(numbers, index=cells.index)
 
 
-def _to_utc(cells: pd.Series, tz: str | None) -> pd.DatetimeIndex:
+def to_utc(cells: pd.Series, tz: str | None) -> pd.DatetimeIndex:
     """Times of any form in UTC."""
     if cells.isna().any():
         raise ValidationError(f"row {int(cells.isna().argmax()) + 1}, column {cells.name}: the time is missing")

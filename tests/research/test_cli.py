@@ -13,7 +13,19 @@ from research.cli import app
 
 LADDER = Path(sys.executable).with_name("ladder")
 COMMANDS = (
-    *("demo", "backtest", "paper", "baseline", "sweep", "trials", "parity", "compare", "tearsheet", "strategies"),
+    *(
+        "demo",
+        "backtest",
+        "paper",
+        "baseline",
+        "publish",
+        "sweep",
+        "trials",
+        "parity",
+        "compare",
+        "tearsheet",
+        "strategies",
+    ),
     "data",
 )
 DATA_COMMANDS = ("fetch", "list", "check", "export")
