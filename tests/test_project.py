@@ -21,7 +21,10 @@ PUBLIC = {
         *("backtest", "check_causality", "paper"),
     ),
     "reports": ("compare", "parity", "tearsheet"),
-    "reports.hummingbot": ("ControllerBaseline",),
+    "reports.hummingbot": (
+        *("ControllerBaseline", "read_controller", "equal_terms", "run_real", "check_baseline"),
+        *("read_trades", "baseline_from_trades"),
+    ),
     "research": ("indicator", "sweep", "trials"),
     "research.strategies": ("SmaCross",),
 }

@@ -1,13 +1,16 @@
-"""The Hummingbot baseline: what its directional controller would have earned on the same bars and the same signal.
+"""The Hummingbot baseline: what the bot would have earned on the same bars, or did earn by its own records.
 
-    from reports.hummingbot import ControllerBaseline, ControllerConfig, signal_from_targets
+    from reports.hummingbot import ControllerBaseline, equal_terms, read_controller, signal_from_targets
 
-    baseline = ControllerBaseline(signal_from_targets(targets), config=ControllerConfig(total_amount_quote=1_000.0))
-    run = baseline.run(market)
-    run.executors                      # one row per position executor
-    run.marked                         # an engine.Result, marked to market: what a tearsheet compares
+    run = read_controller("conf/controllers/my_bot.yml").baseline().run(market)      # the bot's own file
+    run = ControllerBaseline(signal_from_targets(targets)).run(market)               # or a signal of your own
+    run.executors                      # one row per executor
+    run.marked                         # an engine.Result, marked to market
     run.realised                       # an engine.Result by Hummingbot's own accounting
-    run.own_statistics()               # what Hummingbot itself would report
+    equal_terms(run, costs=costs)      # from the one to a run on Ladder's rules, step by step
+
+    check_baseline(baseline, market)   # the real Hummingbot beside the simulation, executor by executor
+    read_trades("data/my_bot.sqlite")  # what a bot recorded; baseline_from_trades makes a Result of it
 
 `docs/hummingbot.md` has the rules. Names are imported when they are first used, as in `reports`.
 """
@@ -25,9 +28,13 @@ if TYPE_CHECKING:
     from reports.hummingbot.market_making import PmmSimple
     from reports.hummingbot.on_equal_terms import EqualTerms, equal_terms
     from reports.hummingbot.real_baseline import check_baseline, run_real
+    from reports.hummingbot.records import TradeHistory, baseline_from_trades, read_trades
     from reports.hummingbot.run import BaselineRun
 
 _HOMES = {
+    "TradeHistory": "reports.hummingbot.records",
+    "baseline_from_trades": "reports.hummingbot.records",
+    "read_trades": "reports.hummingbot.records",
     "check_baseline": "reports.hummingbot.real_baseline",
     "run_real": "reports.hummingbot.real_baseline",
     "ControllerFile": "reports.hummingbot.controller_file",
@@ -58,9 +65,12 @@ __all__ = [
     "MacdBbV1",
     "PmmSimple",
     "SupertrendV1",
+    "TradeHistory",
+    "baseline_from_trades",
     "check_baseline",
     "equal_terms",
     "read_controller",
+    "read_trades",
     "run_real",
     "signal_from_targets",
 ]

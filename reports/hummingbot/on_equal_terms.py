@@ -11,7 +11,6 @@ own backtester on the net position that the executors stand for.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -38,8 +37,10 @@ _MEANING: Final = {
     "marking": "open positions are worth their price at each close",
     "forgotten fills": "what an executor that averages in had bought before its last level filled counts too",
     "costs": "fee and slippage of each fill's own notional, in place of trade_cost of the entry's, twice",
-    "fill timing": "what a close decides fills at the next bar's open; what is undone at the same close never trades",
-    "compounding": "a share of equity, no fixed amount; longs and shorts netted; within cash and the venue's rules",
+    "undone entries": "what ends at the close it began at (a stop that the bar reached before the entry) never trades",
+    "fill timing": "what a close decides fills at the next bar's open",
+    "netting": "an exit and an entry of the same bar are one order: their difference, or none",
+    "compounding": "a share of equity in place of a fixed amount, within cash, margin and the venue's rules",
 }
 
 
@@ -69,8 +70,9 @@ class EqualTerms:
     Attributes:
         own: Hummingbot's own accounting, `BaselineRun.realised`.
         ours: the same decisions on Ladder's rules: next open, the given costs, marked to market, the same capital.
-        steps: one row a step, in order, the first Hummingbot's own: total_return, sharpe (of daily returns),
-            max_drawdown, fees (quote currency, slippage left out), change (of the total return, by this step), meaning.
+        steps: one row a step, in order, the first Hummingbot's own: total_return, sharpe (of daily returns; NaN where
+            the account was ruined), max_drawdown, fees (quote currency, slippage left out), change (of the total
+            return, by this step), meaning.
     """
 
     own: Result
@@ -124,7 +126,8 @@ def equal_terms(run: BaselineRun, *, costs: Costs | None = None, venue: Venue | 
             {
                 "step": step,
                 "total_return": total,
-                "sharpe": metrics.sharpe(daily),
+                # Beyond ruin a return is no return: Hummingbot trades on, whatever it owes.
+                "sharpe": metrics.sharpe(daily) if equity.min() > 0.0 else np.nan,
                 "max_drawdown": metrics.max_drawdown(equity, cash),
                 "fees": fees,
                 "change": total - rows[-1]["total_return"] if rows else np.nan,
@@ -141,7 +144,11 @@ def equal_terms(run: BaselineRun, *, costs: Costs | None = None, venue: Venue | 
     if len(booked) < len(legs):
         count("forgotten fills", fills_of(legs, market))
     count("costs", _charged(fills_of(legs, market), fee, slippage))
-    count("fill timing", _charged(_next_open(fills_of(_lasting(legs), market), market), fee, slippage))
+    lasting = fills_of(_lasting(legs), market)
+    count("undone entries", _charged(lasting, fee, slippage))
+    late = _next_open(lasting, market)
+    count("fill timing", _charged(late, fee, slippage))
+    count("netting", _charged(_netted(late), fee, slippage))
     weights = held_weights(run)
     ours = backtest(
         HeldByExecutors(str(run.controller["controller_name"])),
@@ -213,6 +220,22 @@ def _lasting(legs: pd.DataFrame) -> pd.DataFrame:
     return legs[legs["closed_at"] > legs["opened_at"]]
 
 
+def _netted(fills: Fills) -> Fills:
+    """One fill for each bar and symbol: what its buys and sells come to at their common price."""
+    width = int(fills.column.max(initial=0)) + 1
+    places, first, which = np.unique(fills.bar * width + fills.column, return_index=True, return_inverse=True)
+    amount, gross = np.zeros(len(places)), np.zeros(len(places))
+    np.add.at(amount, which, fills.amount)
+    np.add.at(gross, which, np.abs(fills.amount))
+    kept = np.abs(amount) > _SAME * gross
+    first = first[kept]
+    return replace(_taken(fills, first), amount=amount[kept])
+
+
+def _taken(fills: Fills, rows: np.ndarray) -> Fills:
+    return Fills(*(getattr(fills, name)[rows] for name in ("bar", "column", "amount", "price", "fee", "reason")))
+
+
 def _next_open(fills: Fills, market: Market) -> Fills:
     """The fills at the open of the symbol's next bar; what is decided on its last bar never fills."""
     opens = market.open.to_numpy(dtype=np.float64)
@@ -221,8 +244,6 @@ def _next_open(fills: Fills, market: Market) -> Fills:
         bars = np.flatnonzero(~np.isnan(opens[:, column]))
         following[bars[:-1], column] = bars[1:]
     bar = following[fills.bar, fills.column]
-    kept = bar >= 0
-    taken: Callable[[np.ndarray], np.ndarray] = lambda values: values[kept]  # noqa: E731
-    moved = Fills(*(taken(getattr(fills, name)) for name in ("bar", "column", "amount", "price", "fee", "reason")))
-    bar = bar[kept]
+    kept = np.flatnonzero(bar >= 0)
+    moved, bar = _taken(fills, kept), bar[kept]
     return replace(moved, bar=bar, price=opens[bar, moved.column])

@@ -14,6 +14,10 @@ from reports.hummingbot import ControllerBaseline, ControllerConfig, DManV3, equ
 from research.strategies import SmaCross
 
 FEE, SLIPPAGE = 0.001, 0.0005
+STEPS = [
+    *("as Hummingbot computes it", "marking", "costs"),
+    *("undone entries", "fill timing", "netting", "compounding"),
+]
 
 
 def market_of(opens, closes):
@@ -40,14 +44,16 @@ def baseline(market, signal, hours=16, **settings):
 def test_each_step_by_hand(market):
     run = baseline(market, [1, 0, 0, 0, 0, 0])  # in at 100, out at 108 two bars on
     steps = equal_terms(run, costs=Costs(fee=FEE, slippage=SLIPPAGE)).steps["total_return"]
-    assert list(steps.index) == ["as Hummingbot computes it", "marking", "costs", "fill timing", "compounding"]
+    assert list(steps.index) == STEPS
     buy, sell = 1 + SLIPPAGE, 1 - SLIPPAGE
     assert steps["as Hummingbot computes it"] == pytest.approx(0.08 - 2 * 0.0002, rel=1e-12)
     assert steps["marking"] == pytest.approx(0.08 - 2 * 0.0002, rel=1e-12)
     costs = 1.08 * sell * (1 - FEE) - buy * (1 + FEE)
     assert steps["costs"] == pytest.approx(costs, rel=1e-12)
     late = (109 * sell * (1 - FEE) - 101 * buy * (1 + FEE)) / 100
+    assert steps["undone entries"] == pytest.approx(costs, rel=1e-12)
     assert steps["fill timing"] == pytest.approx(late, rel=1e-12)
+    assert steps["netting"] == pytest.approx(late, rel=1e-12)
     # The whole capital, cut to what pays fee and slippage at the open.
     amount = min(10.0, 1_000.0 / (101 * buy * (1 + FEE)))
     ours = (1_000.0 - amount * 101 * buy * (1 + FEE) + amount * 109 * sell * (1 - FEE)) / 1_000.0 - 1.0
@@ -79,10 +85,33 @@ def test_what_is_decided_and_undone_at_one_close_trades_nowhere():
     market = market_of([100, 90, 100, 100], [100, 100, 100, 100])
     run = baseline(market, [0, 1, 0, 0], stop_loss=0.05)
     assert run.executors["close_type"].tolist() == ["STOP_LOSS"]
-    terms = equal_terms(run, costs=Costs(fee=FEE))
+    terms = equal_terms(run, costs=Costs(fee=FEE, slippage=0.0))
     assert terms.steps.loc["costs", "fees"] == pytest.approx(2.0)
-    assert terms.steps.loc["fill timing", "fees"] == 0.0
+    assert terms.steps.loc["undone entries", "fees"] == 0.0
+    assert terms.steps.loc["undone entries", "change"] == pytest.approx(2 * FEE)
     assert terms.ours.orders.empty
+
+
+def test_an_exit_and_an_entry_of_one_bar_are_one_order(market):
+    # Held for a bar and taken again, three times over: bought once, sold once.
+    run = baseline(market, [1, 1, 1, 0, 0, 0], hours=8)
+    steps = equal_terms(run, costs=Costs(fee=FEE, slippage=0.0)).steps
+    amounts = [1_000 / 100, 1_000 / 103, 1_000 / 108]  # each executor its own amount, in at bars 1, 2, 3
+    paid = amounts[0] * 101 + abs(amounts[1] - amounts[0]) * 104 + abs(amounts[2] - amounts[1]) * 109 + amounts[2] * 108
+    assert steps.loc["netting", "fees"] == pytest.approx(FEE * paid, rel=1e-12)
+    gross = amounts[0] * (101 + 104) + amounts[1] * (104 + 109) + amounts[2] * (109 + 108)
+    assert steps.loc["fill timing", "fees"] == pytest.approx(FEE * gross, rel=1e-12)
+
+
+def test_no_sharpe_ratio_beyond_ruin():
+    market = market_of([100, 100, 10, 5, 5], [100, 100, 10, 5, 5])
+    run = baseline(market, [1, 1, 1, 1, 0], stop_loss=0.99, max_executors_per_side=4, cooldown_time=pd.Timedelta("1s"))
+    other = baseline(market, [1, 0, 0, 0, 0], stop_loss=0.99, total_amount_quote=1_000.0)
+    assert other.config.total_amount_quote == other.cash
+    steps = equal_terms(
+        ControllerBaseline(pd.Series([1, 1, 1, 1, 0], index=market.index), config=run.config).run(market, cash=400.0)
+    ).steps
+    assert (steps["total_return"] < -1.0).any() and steps.loc[steps["total_return"] < -1.0, "sharpe"].isna().all()
 
 
 def test_fills_that_hummingbot_forgets_are_a_step_of_their_own():

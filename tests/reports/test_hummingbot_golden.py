@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 
 from data import Market
-from reports.hummingbot import ControllerBaseline, ControllerConfig
+from engine import Costs
+from reports.hummingbot import ControllerBaseline, ControllerConfig, equal_terms
 
 GOLDEN = Path(__file__).resolve().parents[3] / "shared" / "hummingbot" / "golden"
 RUNS = ("quantile_1h_a", "quantile_1h_b", "random_5m")
@@ -124,3 +125,22 @@ def test_simulation_is_at_least_twenty_times_as_fast_as_the_real_engine_was(gold
         baseline.run(run.market)
         took.append(time.perf_counter() - began)
     assert facts["seconds"] / min(took) >= 20
+
+
+def test_the_steps_to_ladders_rules_are_those_of_the_docs():
+    # docs/why-they-differ.md
+    run, _, _ = load("quantile_1h_a")
+    steps = equal_terms(run, costs=Costs(fee=0.0006, slippage=0.0)).steps
+    told = {
+        "as Hummingbot computes it": (-23.20, 894.00),
+        "marking": (-23.20, 894.00),
+        "costs": (-23.23, 894.34),
+        "undone entries": (-9.43, 756.34),
+        "fill timing": (-9.38, 755.74),
+        "netting": (7.11, 590.91),
+        "compounding": (2.88, 691.23),
+    }
+    assert list(steps.index) == list(told)
+    for step, (total, fees) in told.items():
+        assert steps.loc[step, "total_return"] * 100 == pytest.approx(total, abs=0.006)
+        assert steps.loc[step, "fees"] == pytest.approx(fees, abs=0.006)
