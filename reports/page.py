@@ -100,13 +100,13 @@ def _steps(comparison: Comparison) -> str:
 
     if comparison.steps is None:
         return ""
-    return f"<h3>{escape(STEPS)}</h3>" + frame_table(comparison.steps)
+    return f"<h3>{escape(STEPS)}</h3>" + frame_table(comparison.steps, "told")
 
 
-def frame_table(frame: pd.DataFrame) -> str:
-    """A table of text that has an index worth showing."""
+def frame_table(frame: pd.DataFrame, kind: str = "plain") -> str:
+    """A table of text that has an index worth showing; the last column of "told" is a sentence, which wraps."""
     rows = [[str(label), *map(str, values)] for label, values in zip(frame.index, frame.to_numpy(), strict=True)]
-    return rows_table([str(frame.index.name or ""), *map(str, frame.columns)], rows)
+    return rows_table([str(frame.index.name or ""), *map(str, frame.columns)], rows, kind)
 
 
 def chart(figure: go.Figure, name: str = "chart") -> str:

@@ -161,7 +161,11 @@ def equal_terms(run: BaselineRun, *, costs: Costs | None = None, venue: Venue | 
         ours,
         name=f"{run.name}, on Ladder's rules",
         broker="hummingbot",
-        meta={**ours.meta, "strategy": f"{run.name}: Hummingbot's decisions, executed as a strategy's are"},
+        meta={
+            **ours.meta,
+            "strategy": f"{run.name}: Hummingbot's decisions, executed as a strategy's are",
+            "parameters": {**run.controller, **run.config.to_json()},
+        },
     )
     add("compounding", ours.equity, float(ours.orders["fee"].sum()))
     return EqualTerms(own, ours, pd.DataFrame(rows).set_index("step"))
