@@ -173,5 +173,5 @@ def test_import_loads_neither_numba_nor_pandas():
 def test_names_not_exported_are_refused():
     import reports.hummingbot
 
-    with pytest.raises(AttributeError, match="no attribute 'read_trades'"):
-        _ = reports.hummingbot.read_trades
+    with pytest.raises(AttributeError, match="no attribute 'read_everything'"):
+        _ = reports.hummingbot.read_everything
