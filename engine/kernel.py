@@ -38,6 +38,7 @@ from engine.kernel_rules import (
     best_price,
     closing_order,
     event,
+    fixed_order,
     has_position,
     is_sendable,
     loss_fraction,
@@ -147,7 +148,11 @@ with compile_cached(
                 continue
             if pending[col].kind == MARKET and pending[col].reason >= reasons.STOP_LOSS:
                 continue
-            amount = unrounded_order(targets[row, col], equity, held, mark)
+            weight, fixed = targets[row, col], setup.order_notional
+            if fixed > 0.0:
+                amount = fixed_order(weight, fixed, equity, held, mark, has_position(col, held, terms))
+            else:
+                amount = unrounded_order(weight, equity, held, mark)
             closing = closing_order(col, held, terms)
             step = terms.venues[col].step
             amount = closing if amount == -held else round_to_step(amount, step, rules.STEP_NOISE)

@@ -28,6 +28,7 @@ with compile_cached(*SOURCES, __file__):
     round_price = njit(cache=True)(rules.round_price)
     significant_step = njit(cache=True)(rules.significant_step)
     unrounded_order = njit(cache=True)(rules.unrounded_order)
+    fixed_order = njit(cache=True)(rules.fixed_order)
     smallest_order = njit(cache=True)(rules.smallest_order)
     is_sendable = njit(cache=True)(rules.is_sendable)
     is_open = njit(cache=True)(rules.is_open)

@@ -133,13 +133,14 @@ class Limits(NamedTuple):
 
 
 class Setup(NamedTuple):
-    """A run but for its targets: what all parameter sets of a sweep share."""
+    """A run but for its targets: what all parameter sets of a sweep share, but for what the strategy brings."""
 
     bars: Bars
     terms: Terms
     barriers: Barriers
     style: Style
     limits: Limits
+    order_notional: float  # what an opening order at a target of 1 is worth, quote currency; 0 for targets of equity
 
 
 class Desk(NamedTuple):

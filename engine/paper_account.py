@@ -145,7 +145,11 @@ class PaperAccount:
         """The order that takes a symbol to its target (rules 1 and 2), not sent yet; None where none is to be."""
         position, terms, style = self.holdings[column], self.terms[column], self.setup.style
         mark, step, closing = position.mark, terms["step"], self.closing(column)
-        amount = rules.unrounded_order(weight, equity, position.held, mark)
+        fixed = self.setup.order_notional
+        if fixed > 0.0:
+            amount = rules.fixed_order(weight, fixed, equity, position.held, mark, self.is_open(column))
+        else:
+            amount = rules.unrounded_order(weight, equity, position.held, mark)
         amount = closing if amount == -position.held else rules.round_to_step(amount, step, rules.STEP_NOISE)
         cut = guard.NO_RULE
         # What only reduces is not cut: a desk sends it in parts.

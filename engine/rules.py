@@ -94,6 +94,19 @@ def unrounded_order(weight: float, equity: float, held: float, close: float) -> 
     return weight * equity / close - held
 
 
+def fixed_order(weight: float, notional: float, equity: float, held: float, close: float, is_position: bool) -> float:
+    """Amount that opens or turns a position to `weight` of a fixed `notional` (quote), before rounding.
+
+    A position on the target's side is left as it is, whatever it is worth by now: no second order adds to it. Without
+    equity, or at a weight of rounding noise, the position is closed.
+    """
+    if abs(weight) < DUST or equity <= 0.0:
+        return -held
+    if is_position and weight * held > 0.0:
+        return 0.0
+    return weight * notional / close - held
+
+
 def smallest_order(min_notional: float, equity: float) -> float:
     """Notional below which no order is sent (rule 2): the venue's minimum, and never rounding noise of the equity."""
     return max(min_notional * (1.0 - STEP_NOISE), DUST * equity)

@@ -95,6 +95,7 @@ class Run:
             "data": self.market.fingerprint(),
             "costs": plain(self.costs),
             "exits": plain(self.strategy.exits),
+            "order_notional": plain(self.strategy.order_notional),
             "order_style": plain(self.orders),
             "risk": plain(self.risk),
             "venue": {symbol: plain(venue) for symbol, venue in zip(self.market.symbols, self.venues, strict=True)},
@@ -135,7 +136,9 @@ class Ground:
             venues=self.venues,
             risk=self.risk,
             orders=self.orders,
-            setup=self.setup._replace(barriers=make_barriers(strategy.exits)),
+            setup=self.setup._replace(
+                barriers=make_barriers(strategy.exits), order_notional=float(strategy.order_notional or 0.0)
+            ),
             marks=self.marks,
             targets=targets,
             scale=_checked_scale(strategy, self.market, targets),
@@ -210,6 +213,12 @@ def check_strategy(strategy: Strategy) -> None:
     parameters(strategy)
     if strategy.exits is not None and not isinstance(strategy.exits, Exits):
         raise ValidationError(f"{label(strategy)}: exits must be an Exits or None, got {strategy.exits!r}")
+    notional = strategy.order_notional
+    if notional is not None and not (is_number(notional) and 0.0 < notional < math.inf):
+        raise ValidationError(
+            f"{label(strategy)}: order_notional {notional!r} must be an amount of quote currency above 0, such as 100, "
+            "or None for targets that are fractions of equity"
+        )
 
 
 def _check_bars(market: Market) -> None:

@@ -42,6 +42,7 @@ def make_setup(
             then_market=orders is not None and orders.then == "market",
         ),
         limits=_limits(risk),
+        order_notional=0.0,
     )
 
 

@@ -35,10 +35,17 @@ if TYPE_CHECKING:
 class Strategy(ABC):
     """Base of every strategy: a frozen dataclass whose fields are its parameters.
 
-    `exits`, where a strategy has them, is a class attribute, a field or a property of its own.
+    `exits` and `order_notional`, where a strategy has them, are class attributes, fields or properties of its own.
+
+    Attributes:
+        exits: barriers round a position; None for none.
+        order_notional: what a target of 1 is worth in quote currency, for strategies whose orders have a fixed size.
+            A target then opens a position of that size, or turns one; while one is held on its side, it is left as it
+            is: no second order adds to it. None, the default: targets are fractions of equity.
     """
 
     exits: Exits | None = None
+    order_notional: float | None = None
 
     @property
     @abstractmethod

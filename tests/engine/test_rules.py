@@ -100,6 +100,16 @@ def test_holding_after_the_order_is_worth_the_target(weight: float, equity: floa
     assert after * close == pytest.approx(weight * equity, rel=1e-12, abs=1e-14 * equity)
 
 
+def test_fixed_order_opens_and_turns_by_its_notional_and_leaves_what_is_held_on_its_side() -> None:
+    assert rules.fixed_order(1.0, 100.0, 1e4, 0.0, 50.0, False) == 2.0
+    assert rules.fixed_order(0.5, 100.0, 1e4, 0.0, 50.0, False) == 1.0
+    assert rules.fixed_order(1.0, 100.0, 1e4, 3.0, 50.0, True) == 0.0  # no second buy
+    assert rules.fixed_order(1.0, 100.0, 1e4, 0.001, 50.0, False) == 1.999  # crumbs are no position
+    assert rules.fixed_order(-1.0, 100.0, 1e4, 3.0, 50.0, True) == -5.0
+    assert rules.fixed_order(0.0, 100.0, 1e4, 3.0, 50.0, True) == -3.0
+    assert rules.fixed_order(1.0, 100.0, 0.0, 3.0, 50.0, True) == -3.0
+
+
 # What is sent
 
 
@@ -254,6 +264,7 @@ def test_what_frees_cash_goes_first_and_sells_before_buys(amount: float, held: f
 COMPILED: list[tuple[Callable[..., float], Callable[..., float], tuple[st.SearchStrategy[float], ...]]] = [
     (rules.round_to_step, kernel_rules.round_to_step, (amounts, steps, st.sampled_from([STEP_NOISE, SUM_NOISE]))),
     (rules.unrounded_order, kernel_rules.unrounded_order, (st.floats(-1, 1), amounts, amounts, prices)),
+    (rules.fixed_order, kernel_rules.fixed_order, (st.floats(-1, 1), amounts, amounts, amounts, prices, st.booleans())),
     (rules.smallest_order, kernel_rules.smallest_order, (st.floats(0, 1e6), amounts)),
     (rules.is_sendable, kernel_rules.is_sendable, (amounts, amounts, prices, st.floats(0, 1e6), steps)),
     (rules.fill_price, kernel_rules.fill_price, (prices, amounts, st.floats(0, 0.1))),

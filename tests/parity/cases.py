@@ -40,6 +40,7 @@ class Drawn(Strategy):
     exits: Exits | None = None
     scales: Table | None = None
     warmup: int = 0
+    order_notional: float | None = None
 
     def targets(self, market: Market) -> pd.DataFrame:
         return self.decisions.frame
@@ -73,7 +74,8 @@ class Case:
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
         """All that one needs to make the case again, where hypothesis shows it."""
-        printer.text(f"Case: {self.market}, warmup {self.strategy.warmup}, {self.strategy.exits}\n")
+        strategy = self.strategy
+        printer.text(f"Case: {self.market}, warmup {strategy.warmup}, {strategy.exits}, {strategy.order_notional}\n")
         for name, value in self.terms.items():
             printer.text(f"  {name}: {value}\n")
         for symbol in self.market.symbols:
@@ -256,4 +258,5 @@ def cases(
     targets = tables["target"]
     targets = targets.mask((targets < 0.0) & ~np.array(shorts), -targets)
     scale = Table(tables["scale"]) if scaled and barriers is not None else None
-    return Case(Drawn(Table(targets), barriers, scale, pick.one(0, 1, 2, 3, 4)), market, terms)
+    notional = pick.one(None, None, None, 100.0, 777.7)
+    return Case(Drawn(Table(targets), barriers, scale, pick.one(0, 1, 2, 3, 4), notional), market, terms)

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from data import Market
 from engine import Result, Venue, rules
 from tests.parity.books import NOISE, closes, fills, largest_sums
-from tests.parity.cases import FIELDS, Case, Drawn, Table, cases
+from tests.parity.cases import FIELDS, Case, Table, cases
 
 both_engines = pytest.mark.parametrize("engine", ["backtest", "paper"])
 
@@ -229,7 +229,7 @@ def with_another_future(case: Case, last: int) -> Case:
     old = case.strategy
     scales = None if old.scales is None else Table(mixed(old.scales.frame))
     return replace(
-        case, strategy=Drawn(Table(mixed(old.decisions.frame)), old.exits, scales, old.warmup), market=market
+        case, strategy=replace(old, decisions=Table(mixed(old.decisions.frame)), scales=scales), market=market
     )
 
 
