@@ -1,13 +1,12 @@
 """How a row of a file of predictions becomes a message for Hummingbot: its bar, its odds, until when it holds.
 
-recipe = Recipe("BTC/USDT", bar=3600.0, horizon=3600.0)
+recipe = Recipe("BTC/USDT", "1h", horizon=3600.0)
 table = recipe.read(Path("predictions.parquet"))
 message = recipe.message(table.index[-1], table.iloc[-1], pd.Timestamp.now("UTC"))
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -16,13 +15,11 @@ import pandas as pd
 
 from data.errors import ValidationError
 from data.livestream import PREDICTION, REPLAY, LivestreamMessage
-
-# The reader of candles knows every kind of file and of time; what it says of them holds here too.
-from data.readers import read_table, to_numbers, to_utc, with_time_column
+from data.predictions import QUANTILES, Predictions
+from data.readers import read_table, to_numbers, with_time_column
+from data.timeframe import parse_timeframe
 from research.signals import NeutralWeight, bridge_target, probabilities, spread_target
 
-_QUANTILES: Final = ("q10", "q50", "q90")
-_TIMES: Final = ("timestamp", "time", "date", "datetime", "open_time")
 _EARLY: Final = 5.0  # seconds by which the clock of whoever wrote the file may be ahead
 _SHORTEST: Final = 1.0  # seconds that a replayed prediction holds at least: a shorter one would expire on its way
 
@@ -33,7 +30,7 @@ class Recipe:
 
     Attributes:
         pair: such as "BTC/USDT".
-        bar: the bars' length, seconds.
+        timeframe: of the bars, such as "1h".
         horizon: how far a prediction looks ahead from its bar's close, seconds.
         grace: how much longer it holds, while its successor is late; in horizons.
         model: what made the predictions.
@@ -46,7 +43,7 @@ class Recipe:
     """
 
     pair: str
-    bar: float
+    timeframe: str
     horizon: float
     grace: float = 0.1
     model: str | None = None
@@ -58,40 +55,43 @@ class Recipe:
     tz: str | None = None
 
     def read(self, path: Path) -> pd.DataFrame:
-        """The file's rows in order, those without a prediction left out.
+        """The file's records in order, by the bar they were made on; of two for one bar the later word.
 
         Raises:
-            ValidationError: naming the file: it is not there, cannot be read, or a column, row or time is wrong.
+            ValidationError: naming the file: it is not there, cannot be read, or a record breaks a rule of
+                `data.predictions`.
         """
         table = read_table(path)
         try:
             table = with_time_column(table)
-            times = next((name for name in _TIMES if name in table.columns), None)
-            wanted = [*_QUANTILES, *self.features]
-            missing = [name for name in wanted if name not in table.columns] + ["a time"] * (times is None)
+            missing = [name for name in self.features if name not in table.columns]
             if missing:
                 raise ValidationError(f"no column {', '.join(missing)} (found: {', '.join(map(str, table.columns))})")
-            if table.empty:
-                raise ValidationError("holds no row")
-            index = to_utc(table[times], self.tz)
-            kept = [name for name in dict.fromkeys((*wanted, "tier_confidence")) if name in table.columns]
-            numbers = table[kept].copy()
-            for name in _QUANTILES:
-                numbers[name] = to_numbers(numbers[name])
-                if (numbers[name].abs() == math.inf).any():
-                    raise ValidationError(f"column {name} holds an infinite number; give fractional returns")
-            numbers = numbers.set_index(index).dropna(subset=list(_QUANTILES))
-            if not numbers.index.is_monotonic_increasing or numbers.index.has_duplicates:
-                raise ValidationError("its times must increase, one row a bar; sort the rows and drop doubles")
-            if numbers.empty:
-                raise ValidationError("no row has all of q10, q50, q90")
+            sure = ("tier_confidence",) if "tier_confidence" in table.columns else ()
+            # Features are for whoever reads the message: text among them is no fault, so they are looked up by row.
+            numbered = table.drop(columns="symbol", errors="ignore").assign(_row=range(len(table)))
+            records = Predictions.from_table(
+                numbered, self.timeframe, symbol=self.pair, features=(*sure, "_row"), tz=self.tz, name=str(path)
+            ).table
         except ValidationError as error:
-            raise ValidationError(f"{path}: {error}") from error
-        return numbers
+            told = str(error)
+            raise ValidationError(told if told.startswith(str(path)) else f"{path}: {told}") from error
+        records = records.drop_duplicates("made_on", keep="last").set_index("made_on")
+        rows = records["_row"].to_numpy(dtype="int64")
+        for name in QUANTILES:
+            records[name] = to_numbers(table[name]).to_numpy()[rows]  # as they came: a message tells that they cross
+        for name in self.features:
+            records[name] = table[name].to_numpy()[rows]
+        return records[[*QUANTILES, *sure, *self.features]]
+
+    @property
+    def bar(self) -> pd.Timedelta:
+        """Length of one bar."""
+        return parse_timeframe(self.timeframe)
 
     def holds_until(self, made_on: pd.Timestamp) -> pd.Timestamp:
         """When the prediction of a bar expires: counted from the bar's close, when it could be known."""
-        return made_on + pd.Timedelta(seconds=self.bar + self.horizon * (1.0 + self.grace))
+        return made_on + self.bar + pd.Timedelta(seconds=self.horizon * (1.0 + self.grace))
 
     def require_current(self, table: pd.DataFrame, now: pd.Timestamp) -> None:
         """Refuse a table whose last row says nothing any more, or nothing yet.
@@ -114,7 +114,7 @@ class Recipe:
         Raises:
             ValidationError: the row is of a bar that is not over yet, or holds what a message may not.
         """
-        closes = made_on + pd.Timedelta(seconds=self.bar)
+        closes = made_on + self.bar
         if closes > now + pd.Timedelta(seconds=_EARLY):
             raise ValidationError(
                 f"the bar {made_on:%Y-%m-%d %H:%M}Z closes at {closes:%Y-%m-%d %H:%M}Z, and now it is "

@@ -113,11 +113,11 @@ def publish(
     from research.signals import NeutralWeight
 
     _check_options(follow, replay_speed, since, until, grace, poll)
-    bar = parse_timeframe(timeframe).total_seconds()
+    length = parse_timeframe(timeframe if horizon is None else horizon).total_seconds()
     recipe = Recipe(
         pair=pair,
-        bar=bar,
-        horizon=bar if horizon is None else parse_timeframe(horizon).total_seconds(),
+        timeframe=timeframe,
+        horizon=length,
         grace=grace,
         model=model or predictions.name.partition(".")[0],
         neutral=NeutralWeight(reference=None if neutral == "adaptive" else 0.02),

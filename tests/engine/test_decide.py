@@ -11,7 +11,7 @@ from hypothesis import given, settings
 import research.strategies as library
 from data import Market, ValidationError, load_sample
 from engine import Exits, Strategy
-from research.strategies import BollingerReversion, CrossMomentum, SmaCross
+from research.strategies import BollingerReversion, CrossMomentum, SmaCross, SmaRsi
 
 # Windows short enough to decide on the short markets that hypothesis draws.
 SHORT = {
@@ -25,9 +25,13 @@ SHORT = {
     "weight": st.sampled_from([1.0, 0.5]),
     "below": st.sampled_from([0.0, -1.0]),
     "shorts": st.booleans(),
+    "rsi_bars": st.integers(1, 6),
+    "overbought": st.sampled_from([60.0, 100.0]),
+    "oversold": st.sampled_from([0.0, 40.0]),
+    "order_notional": st.sampled_from([100.0, None]),
     "exits": st.sampled_from([None, Exits(stop_loss=0.05)]),
 }
-OURS = [SmaCross, BollingerReversion, CrossMomentum]
+OURS = [SmaCross, BollingerReversion, CrossMomentum, SmaRsi]
 ON_THE_SAMPLE = [
     SmaCross(),
     SmaCross(fast=5, slow=200, below=-1.0),
@@ -35,6 +39,8 @@ ON_THE_SAMPLE = [
     BollingerReversion(window=20, width=1.5, shorts=True),
     CrossMomentum(),
     CrossMomentum(lookback=48, every=7, top=1, shorts=True),
+    SmaRsi(),
+    SmaRsi(fast=5, slow=30, rsi_bars=40, overbought=60.0),
 ]
 
 

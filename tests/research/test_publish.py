@@ -203,14 +203,16 @@ def test_options_say_how_a_row_becomes_a_message(tmp_path):
 
 def test_rows_without_a_prediction_are_left_out_and_zones_are_asked_for(tmp_path):
     path, table = tmp_path / "holes.csv", rows(4)
-    table.iloc[[0, 3], 1] = np.nan
+    table.iloc[[0, 3]] = np.nan
     table.to_csv(path)
-    recipe = Recipe("BTC/USDT", bar=3600.0, horizon=3600.0)
+    recipe = Recipe("BTC/USDT", "1h", horizon=3600.0)
     assert len(recipe.read(path)) == 2
+    table.iloc[::-1].to_csv(path)
+    assert recipe.read(path).index.is_monotonic_increasing
     table.tz_localize(None).to_csv(path)
     with pytest.raises(ValidationError, match="no time zone"):
         recipe.read(path)
-    assert len(Recipe("BTC/USDT", 3600.0, 3600.0, tz="UTC").read(path)) == 2
+    assert len(Recipe("BTC/USDT", "1h", 3600.0, tz="UTC").read(path)) == 2
 
 
 def save(tmp_path, table):
@@ -221,12 +223,13 @@ def save(tmp_path, table):
 
 BAD = {
     "a file that is not there": (lambda: None, [], "no such file"),
-    "a column missing": (lambda: rows(2).drop(columns="q90"), [], "no column q90 (found: timestamp, q10, q50)"),
+    "a column missing": (lambda: rows(2).drop(columns="q90"), [], "no column q90 (found: timestamp, q10, q50"),
     "no time": (lambda: rows(2).reset_index(drop=True), [], "no column a time"),
-    "no row": (lambda: rows(2).iloc[:0], [], "holds no row"),
-    "no prediction": (lambda: rows(2) * np.nan, [], "no row has all of q10, q50, q90"),
-    "an infinity": (lambda: rows(2).replace(0.004, np.inf), [], "column q50 holds an infinite number"),
-    "disorder": (lambda: rows(3).iloc[::-1], [], "its times must increase"),
+    "no row": (lambda: rows(2).iloc[:0], [], "holds no record"),
+    "no prediction": (lambda: rows(2) * np.nan, [], "none of its 2 records has a forecast"),
+    "an infinity": (lambda: rows(2).replace(0.004, np.inf), [], "q10, q50, q90 = -0.002, inf, 0.01: not finite"),
+    "half a prediction": (lambda: rows(2).replace(0.004, np.nan), [], "q10, q50, q90 = -0.002, nan, 0.01: not finite"),
+    "two of one bar": (lambda: pd.concat([rows(2), rows(2) * 2]), [], "two records, both available at"),
     "an old newest row": (lambda: rows(2, last="2024-01-01"), [], "expired at 2024-01-01 02:06Z"),
     "a row of the future": (lambda: rows(2, last="2099-01-01"), [], "closes at 2099-01-01 01:00Z, and now it is"),
     "a feature missing": (lambda: rows(2), ["--feature", "mood"], "no column mood"),
@@ -275,7 +278,7 @@ def test_command_needs_no_main_thread(saved):
 
 @pytest.mark.skipif(not SHARED.exists(), reason="the real predictions are not on this machine")
 def test_real_predictions_of_2024_are_all_messages():
-    recipe = Recipe("BTC/USDT", bar=3600.0, horizon=3600.0, speed=3600.0)
+    recipe = Recipe("BTC/USDT", "1h", horizon=3600.0, speed=3600.0)
     table = recipe.read(SHARED)
     now = pd.Timestamp.now("UTC")
     crossed = (table["q10"] > table["q50"]) | (table["q50"] > table["q90"])

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from data import Market, ValidationError, load_sample
 from engine import Strategy
 from engine.causality import check_causality
-from research.strategies import BollingerReversion, CrossMomentum, SmaCross
+from research.strategies import BollingerReversion, CrossMomentum, SmaCross, SmaRsi
 from research.strategies.windows import rolling_deviation, rolling_mean
 
 NAN = np.nan
@@ -25,11 +25,14 @@ SMALL: list[Strategy] = [
     BollingerReversion(3, 0.5, weight=0.8, shorts=True),
     CrossMomentum(lookback=3, every=2, top=1),
     CrossMomentum(lookback=2, every=1, top=1, weight=0.6, shorts=True),
+    SmaRsi(2, 5, 3),
+    SmaRsi(1, 2, 4, overbought=60.0, oversold=40.0),
 ]
 IN_USE: list[Strategy] = [
     SmaCross(20, 50, below=-1.0),
     BollingerReversion(48, shorts=True),
     CrossMomentum(shorts=True),
+    SmaRsi(),
 ]
 
 
@@ -99,7 +102,9 @@ def test_weights_stay_within_the_fraction_of_equity_that_was_given(strategy: Str
     targets = strategy.targets(market)
     assert targets.index.equals(market.index)
     assert list(targets.columns) == list(market.symbols)
-    most = max(abs(strategy.weight), abs(getattr(strategy, "below", 0.0)))
+    most = max(abs(getattr(strategy, "weight", 1.0)), abs(getattr(strategy, "below", 0.0)))
+    # Orders of a fixed size: 1 is the whole of one, in each symbol.
+    most = most if strategy.order_notional is None else len(market.symbols)
     assert (targets.abs().sum(axis=1) <= most * (1 + 1e-12)).all()
     if not getattr(strategy, "shorts", getattr(strategy, "below", 0.0) < 0.0):
         assert not (targets < 0.0).any(axis=None)
