@@ -16,6 +16,7 @@ from research.cli.baseline import baseline
 from research.cli.data import data_app
 from research.cli.demo import demo
 from research.cli.judge import compare, parity, tearsheet
+from research.cli.model import predict, train
 from research.cli.publish import publish
 from research.cli.run import run_command, strategies
 from research.cli.sweep import sweep, trials
@@ -62,6 +63,8 @@ def _options(
 app.command()(demo)
 for broker in ("backtest", "paper"):
     app.command(broker)(run_command(broker))
+app.command()(train)
+app.command()(predict)
 app.command()(baseline)
 app.command()(publish)
 app.command()(sweep)

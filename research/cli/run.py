@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from research.cli import terms
+from research.cli import forecasts, terms
 from research.cli.inputs import SAMPLE, market_from, require_writable, strategy_from
 from research.cli.tables import print_comparison, say_while_waiting
 
@@ -111,6 +111,10 @@ def run_command(broker: str) -> Callable[..., None]:
         max_daily_loss: terms.MaxDailyLoss = None,
         max_drawdown: terms.MaxDrawdown = None,
         price_collar: terms.Collar = None,
+        predictions: forecasts.Forecasts = None,
+        horizon: forecasts.Horizon = None,
+        delay: forecasts.Delay = "0s",
+        daily: forecasts.Daily = None,
     ) -> None:
         from engine import brokers
         from engine.strategy import label
@@ -132,6 +136,7 @@ def run_command(broker: str) -> Callable[..., None]:
             price_collar=price_collar,
         )
         market = market_from(data, symbol or [], timeframe, since, until, store)
+        market = forecasts.with_forecasts(market, predictions, horizon, delay, daily)
         check_causality(chosen, market, causality)
         say_while_waiting(f"{broker}: {label(chosen)} over {len(market):,} bars of {', '.join(market.symbols)}")
         result = getattr(brokers, broker)(chosen, market, cash=cash, costs=costs, venue=venue, risk=risk, orders=orders)

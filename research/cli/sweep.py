@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from research.cli import forecasts, terms
 from research.cli import run as options
-from research.cli import terms
 from research.cli.inputs import SAMPLE, grid_from, market_from, require_writable, strategy_class
 from research.cli.tables import say_while_waiting
 
@@ -79,6 +79,10 @@ def sweep(
     max_daily_loss: terms.MaxDailyLoss = None,
     max_drawdown: terms.MaxDrawdown = None,
     price_collar: terms.Collar = None,
+    predictions: forecasts.Forecasts = None,
+    horizon: forecasts.Horizon = None,
+    delay: forecasts.Delay = "0s",
+    daily: forecasts.Daily = None,
 ) -> None:
     """Backtest every combination of parameters, rank them, and record every trial.
 
@@ -105,6 +109,7 @@ def sweep(
         price_collar=price_collar,
     )
     market = market_from(data, symbol or [], timeframe, since, until, store)
+    market = forecasts.with_forecasts(market, predictions, horizon, delay, daily)
     say_while_waiting(f"sweep: {kind.__name__} over {len(market):,} bars of {', '.join(market.symbols)}")
     result = run_sweep(
         kind,

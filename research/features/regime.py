@@ -13,6 +13,7 @@ A regime is told as a number, its place in `VOLATILITY`, `SENTIMENT` or `DOMINAN
 from __future__ import annotations
 
 import warnings
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -118,12 +119,32 @@ class Regimes:
         With `window=None` volatility_regime, and what is made of it, remembers all bars: the number then only says from
         which bar on they are known.
         """
-        bounds = self.least if self.window is None else self.window
-        return max(
-            bounds + _RISK_RETURNS + _COMPARISONS, self.dominance_window, self.persistence_cap, _LONGEST_MOMENTUM + 1
-        )
+        return self.memory(FEATURES)
 
-    def features(self, market: Market) -> dict[str, pd.DataFrame]:
+    def memory(self, names: Iterable[str]) -> int:
+        """The same for some of the features, by their names."""
+        bounds = (self.least if self.window is None else self.window) + _RISK_RETURNS
+        bars = {
+            "vol_risk": _RISK_RETURNS + 1,
+            "relative_volatility": 21,
+            "momentum_5": 6,
+            "momentum_10": 11,
+            "momentum_25": _LONGEST_MOMENTUM + 1,
+            "volatility_regime": bounds,
+            "dominance_regime": self.dominance_window,
+            "crisis": bounds,
+            "opportunity": max(bounds, self.dominance_window),
+            "stability": bounds + _COMPARISONS,
+            "multiplier": max(bounds, self.dominance_window),
+            "q50_momentum_3": 3,
+            "spread_momentum_3": 3,
+            "q50_stability_6": 6,
+            "q50_regime_persistence": self.persistence_cap,
+            "q50_direction_consistency": 6,
+        }
+        return max((bars.get(name, 1) for name in names), default=1)
+
+    def features(self, market: Market, only: Collection[str] = tuple(FEATURES)) -> dict[str, pd.DataFrame]:
         """Each feature as a table, time by symbol, float64; NaN where it is not known, and where the bar is missing.
 
         From the close (r: log return from close to close):
@@ -151,9 +172,13 @@ class Regimes:
         - prediction_confidence: 1 / (1 + spread / max(|q50|, 0.001)).
         - q50_direction_consistency: share of the last 6 with the sign of the latest; 0.5 where fewer than 3 are known.
 
+        Args:
+            market: the bars, and the inputs there are.
+            only: the features to compute; all of them by default.
+
         Raises:
             ValidationError: fear_greed or btc_dominance lies outside of 0 to 100 or is on a scale of 0 to 1, or a
-                quantile is infinite; names symbol and bar.
+                quantile is infinite; names symbol and bar. `only` names what is no feature.
 
         Warns:
             MissingInputsWarning: the market lacks an input; names the features that are left out.
@@ -163,13 +188,18 @@ class Regimes:
         }
         for name, table in inputs.items():
             _check_input(name, table, market)
-        dropped = [name for name, needs in FEATURES.items() if not inputs.keys() >= set(needs)]
+        wanted = [name for name in FEATURES if name in only]
+        if len(wanted) < len(set(only)):
+            raise ValidationError(f"Regimes: no feature {', '.join(sorted(set(only) - set(FEATURES)))}")
+        dropped = [name for name in wanted if not inputs.keys() >= set(FEATURES[name])]
         if dropped:
-            absent = [name for name in (*_PERCENTAGES, *_QUANTILES) if name not in inputs]
+            needed = {need for name in dropped for need in FEATURES[name]}
+            absent = [name for name in (*_PERCENTAGES, *_QUANTILES) if name in needed and name not in inputs]
             message = f"the market has no field {', '.join(absent)}: left out {', '.join(dropped)}"
             warnings.warn(message, MissingInputsWarning, stacklevel=2)
         close = market.close.to_numpy(dtype=np.float64)
-        kept = [name for name in FEATURES if name not in dropped]
+        kept = [name for name in wanted if name not in dropped]
+        of_forecast = any(set(FEATURES[name]) & set(_QUANTILES) for name in kept)
         tables = {name: np.full(close.shape[::-1], np.nan) for name in kept}
         for column in range(close.shape[1]):
             rows = np.flatnonzero(~np.isnan(close[:, column]))
@@ -179,7 +209,8 @@ class Regimes:
             unknown = np.full(len(rows), np.nan)
             found = self._from_close(close[rows, column])
             found |= self._from_daily(found["volatility_regime"], *(given.get(name, unknown) for name in _PERCENTAGES))
-            found |= self._from_forecast(*(given.get(name, unknown) for name in _QUANTILES))
+            if of_forecast:
+                found |= self._from_forecast(*(given.get(name, unknown) for name in _QUANTILES))
             for name in kept:
                 tables[name][column, rows] = found[name]
         labels = (market.index, market.close.columns)

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 import research.strategies as library
 from data import Market, ValidationError, load_sample
 from engine import Exits, Strategy
-from research.strategies import BollingerReversion, CrossMomentum, SmaCross, SmaRsi
+from research.strategies import BollingerReversion, CrossMomentum, QuantileSignal, SmaCross, SmaRsi
+from tests.forecast_fields import with_made_forecasts
 
 # Windows short enough to decide on the short markets that hypothesis draws.
 SHORT = {
@@ -29,9 +30,22 @@ SHORT = {
     "overbought": st.sampled_from([60.0, 100.0]),
     "oversold": st.sampled_from([0.0, 40.0]),
     "order_notional": st.sampled_from([100.0, None]),
+    "threshold": st.sampled_from([0.0, 0.0005, 0.01]),
+    "adaptive": st.booleans(),
+    "cost": st.sampled_from([0.0, 0.001]),
+    "short_by_own_side": st.booleans(),
+    "method": st.sampled_from(["kelly", "volatility", "ensemble", "fixed"]),
+    "max_weight": st.sampled_from([0.5, 1.0]),
+    "target_volatility": st.just(0.15),
+    "fraction": st.just(0.1),
+    "legacy_sizing": st.just(False),
+    "regimes": st.booleans(),
+    "volatility_bars": st.integers(2, 9),
+    "hold": st.integers(0, 4),
+    "step": st.sampled_from([0.0, 0.02]),
     "exits": st.sampled_from([None, Exits(stop_loss=0.05)]),
 }
-OURS = [SmaCross, BollingerReversion, CrossMomentum, SmaRsi]
+OURS = [SmaCross, BollingerReversion, CrossMomentum, SmaRsi, QuantileSignal]
 ON_THE_SAMPLE = [
     SmaCross(),
     SmaCross(fast=5, slow=200, below=-1.0),
@@ -41,6 +55,10 @@ ON_THE_SAMPLE = [
     CrossMomentum(lookback=48, every=7, top=1, shorts=True),
     SmaRsi(),
     SmaRsi(fast=5, slow=30, rsi_bars=40, overbought=60.0),
+    QuantileSignal(window=336, hold=4),
+    QuantileSignal(window=100, hold=0, method="ensemble", shorts=False, step=0.0),
+    QuantileSignal(adaptive=False, regimes=False, method="inverse_volatility", hold=12),
+    QuantileSignal.old(window=50),
 ]
 
 
@@ -63,7 +81,7 @@ def shortest_window(market, row, warmup):
 
 @pytest.mark.parametrize("strategy", ON_THE_SAMPLE, ids=repr)
 def test_decision_on_a_window_is_the_row_of_the_full_run_on_the_sample(strategy):
-    market = load_sample()
+    market = with_made_forecasts(load_sample())
     table = strategy.targets(market)
     rng = np.random.default_rng(11)
     rows = np.arange(strategy.warmup - 1, len(market))
@@ -91,7 +109,7 @@ def markets(draw):
         present[0] = True
         frame = pd.DataFrame({"open": close, "high": close, "low": close, "close": close, "volume": 1.0}, index=index)
         frames[f"S{number}/USD"] = frame[present]
-    return Market.from_frames(frames, timeframe="1h")
+    return with_made_forecasts(Market.from_frames(frames, timeframe="1h"))
 
 
 @given(market=markets(), data=st.data())

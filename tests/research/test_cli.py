@@ -17,6 +17,8 @@ COMMANDS = (
         "demo",
         "backtest",
         "paper",
+        "train",
+        "predict",
         "baseline",
         "publish",
         "sweep",

@@ -14,8 +14,9 @@ from hypothesis import given, settings
 from data import Market, ValidationError, load_sample
 from engine import Strategy
 from engine.causality import check_causality
-from research.strategies import BollingerReversion, CrossMomentum, SmaCross, SmaRsi
+from research.strategies import BollingerReversion, CrossMomentum, QuantileSignal, SmaCross, SmaRsi
 from research.strategies.windows import rolling_deviation, rolling_mean
+from tests.forecast_fields import with_made_forecasts
 
 NAN = np.nan
 SMALL: list[Strategy] = [
@@ -27,12 +28,17 @@ SMALL: list[Strategy] = [
     CrossMomentum(lookback=2, every=1, top=1, weight=0.6, shorts=True),
     SmaRsi(2, 5, 3),
     SmaRsi(1, 2, 4, overbought=60.0, oversold=40.0),
+    QuantileSignal(window=3, volatility_bars=3, hold=2),
+    QuantileSignal(window=4, volatility_bars=2, hold=0, method="volatility", shorts=False, max_weight=1.0, step=0.1),
+    QuantileSignal(adaptive=False, regimes=False, volatility_bars=2, method="fixed", fraction=1.0, max_weight=1.0),
 ]
 IN_USE: list[Strategy] = [
     SmaCross(20, 50, below=-1.0),
     BollingerReversion(48, shorts=True),
     CrossMomentum(shorts=True),
     SmaRsi(),
+    QuantileSignal(window=336, cost=0.001, hold=4),
+    QuantileSignal.old(window=336),
 ]
 
 
@@ -47,7 +53,7 @@ def market_of(closes: dict[str, list[float]]) -> Market:
         index = pd.date_range("1970-01-01", periods=len(given_closes), freq="1h", tz="UTC")
         close = pd.Series(given_closes, index=index, dtype=np.float64).dropna()
         frames[symbol] = pd.DataFrame({"open": close, "high": close, "low": close, "close": close, "volume": 1.0})
-    return Market.from_frames(frames, timeframe="1h").on_grid()
+    return with_made_forecasts(Market.from_frames(frames, timeframe="1h").on_grid())
 
 
 def weights_of(strategy: Strategy, closes: list[float], symbol: str = "A") -> list[float]:
@@ -102,7 +108,8 @@ def test_weights_stay_within_the_fraction_of_equity_that_was_given(strategy: Str
     targets = strategy.targets(market)
     assert targets.index.equals(market.index)
     assert list(targets.columns) == list(market.symbols)
-    most = max(abs(getattr(strategy, "weight", 1.0)), abs(getattr(strategy, "below", 0.0)))
+    whole = getattr(strategy, "weight", getattr(strategy, "max_weight", 1.0))
+    most = max(abs(whole), abs(getattr(strategy, "below", 0.0)))
     # Orders of a fixed size: 1 is the whole of one, in each symbol.
     most = most if strategy.order_notional is None else len(market.symbols)
     assert (targets.abs().sum(axis=1) <= most * (1 + 1e-12)).all()
@@ -128,7 +135,7 @@ def test_nothing_is_decided_before_the_last_bar_of_the_warmup(strategy: Strategy
 
 @pytest.mark.parametrize("strategy", IN_USE, ids=by_name)
 def test_on_real_bars_with_gaps_decisions_are_causal_and_fit_a_live_session(strategy: Strategy) -> None:
-    market = load_sample().iloc(0, 6_000)
+    market = with_made_forecasts(load_sample().iloc(0, 6_000))
     assert market.close.isna().any(axis=None)
     full = strategy.targets(market)
     assert full.notna().sum().sum() > 50

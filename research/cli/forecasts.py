@@ -1,0 +1,56 @@
+"""The options that bring forecasts and daily values to a run's bars."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from data.market import Market
+
+_PANEL = "Forecasts"
+
+
+def _option(help_text: str, *names: str, **more: Any) -> Any:
+    return typer.Option(*names, help=help_text, rich_help_panel=_PANEL, show_default=False, **more)
+
+
+Forecasts = Annotated[
+    Path | None,
+    _option("A file of forecasts (q10, q50, q90 by bar) to join: .parquet, .csv.", "--predictions", metavar="FILE"),
+]
+Horizon = Annotated[str | None, _option("How far they look ahead from their bar's close: 2h; else one bar.")]
+Delay = Annotated[str, _option("From their bar's close to when one may act on them: 1h.")]
+Daily = Annotated[
+    Path | None,
+    _option("Daily values to join a day late: columns fear_greed, btc_dominance, 0 to 100.", metavar="FILE"),
+]
+
+
+def with_forecasts(
+    market: Market, predictions: Path | None, horizon: str | None, delay: str, daily: Path | None
+) -> Market:
+    """The market with what was named joined to it; says on stderr what became of the forecasts.
+
+    Raises:
+        ValidationError: a file breaks a rule; `--horizon` or `--delay` without `--predictions`.
+    """
+    from data.errors import ValidationError
+
+    if predictions is None and (horizon is not None or delay != "0s"):
+        raise ValidationError("--horizon and --delay are about forecasts; name them with --predictions")
+    if daily is not None:
+        from data.daily import read_daily, with_daily
+
+        market = with_daily(market, read_daily(daily))
+    if predictions is not None:
+        from data.prediction_join import with_predictions
+        from data.prediction_sources import FilePredictions
+
+        only = market.symbols[0] if len(market.symbols) == 1 else None
+        joined = with_predictions(market, FilePredictions(predictions, symbol=only, horizon=horizon, delay=delay))
+        typer.echo(str(joined), err=True)
+        market = joined.market
+    return market

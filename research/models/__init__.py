@@ -1,0 +1,64 @@
+"""A forecast of quantiles that is trained, judged and kept without knowing the future.
+
+    from research.models import QuantileModel, WalkForwardPlan, model_report, walk_forward_predictions
+
+    predictions = walk_forward_predictions(QuantileModel(), market, WalkForwardPlan(train="365D", refit="90D"))
+    print(model_report(predictions, market))
+    QuantileModel().fit(market).save("btc.skops")
+
+Names are imported when they are first used: scikit-learn alone takes a second.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from research.models.features import FeaturePanel, feature_panel
+    from research.models.labels import forward_returns
+    from research.models.prediction_report import ModelReport, model_report
+    from research.models.quantile_model import FittedModel, QuantileModel
+    from research.models.walk_forward_training import (
+        WalkForwardPlan,
+        WalkForwardPredictions,
+        walk_forward_predictions,
+    )
+
+__all__ = [
+    "FeaturePanel",
+    "FittedModel",
+    "ModelReport",
+    "QuantileModel",
+    "WalkForwardPlan",
+    "WalkForwardPredictions",
+    "feature_panel",
+    "forward_returns",
+    "model_report",
+    "walk_forward_predictions",
+]
+
+_HOMES = {
+    "FeaturePanel": "research.models.features",
+    "FittedModel": "research.models.quantile_model",
+    "ModelReport": "research.models.prediction_report",
+    "QuantileModel": "research.models.quantile_model",
+    "WalkForwardPlan": "research.models.walk_forward_training",
+    "WalkForwardPredictions": "research.models.walk_forward_training",
+    "feature_panel": "research.models.features",
+    "forward_returns": "research.models.labels",
+    "model_report": "research.models.prediction_report",
+    "walk_forward_predictions": "research.models.walk_forward_training",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

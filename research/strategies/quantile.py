@@ -1,0 +1,213 @@
+"""Trading a quantile forecast: when it is worth a trade, how large, what the regime makes of it, and for how long."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Final, Self
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from data.errors import ValidationError
+from data.market import Market
+from data.predictions import QUANTILES
+from data.timeframe import bars_per_year
+from engine.checks import is_number
+from engine.exits import Exits
+from engine.strategy import Strategy
+from research.features.regime import Regimes
+from research.signal_rule import SignalRule
+from research.sizing import Method, Sizing
+from research.strategies.checks import require_bars
+from research.strategies.windows import rolling_deviation
+
+Floats = npt.NDArray[np.float64]
+
+# A rule's variance regimes, low to extreme, for the five of `Regimes`: they share their bounds of 30%, 70% and 90%.
+_VARIANCE: Final = np.array([0.0, 0.0, 1.0, 2.0, 3.0])
+
+
+@dataclass(frozen=True)
+class QuantileSignal(Strategy):
+    """Takes the side of a forecast's median where its expected value exceeds cost and threshold; holds it for a while.
+
+    The market has the fields q10, q50, q90 (`data.with_predictions`); with fear_greed and btc_dominance
+    (`data.with_daily`) the regime's multiplier knows sentiment as well. A target is given on the bar on which a signal
+    begins, turns or changes its size, and 0 once `hold` bars have passed without one; between them the position is left
+    as it is. The formulas: `research.signal_rule`, `research.sizing`, `research.features.regime`.
+
+    Attributes:
+        threshold: least expected value of a trade after its cost, a fraction, before it adapts.
+        adaptive: the threshold follows variance and its regime.
+        cost: what a round trip costs, a fraction of its notional, that the expected value must cover as well.
+        short_by_own_side: False for the old system's rule, which judged a short by the probability that it loses.
+        shorts: negative targets are given; a spot venue takes none.
+        method: of sizing: kelly, volatility, sharpe, risk_parity, momentum, ensemble, fixed or inverse_volatility.
+        max_weight: most of equity, over all symbols, each with an equal part of it.
+        target_volatility: annual, for the methods that go by it.
+        fraction: of equity, over all symbols, for "fixed".
+        legacy_sizing: the old system's sizes: never less than 0.1% of equity, and judged by its own formulas.
+        regimes: sizes are multiplied by the regime's multiplier.
+        window: bars whose variance tells the regimes apart.
+        volatility_bars: returns that realised volatility is measured on.
+        hold: bars that a position is held after the last signal on its side; 0 for until the opposite one.
+        step: a symbol's size is rounded to multiples of it, before its part is taken: one that hardly changes sends no
+            order. 0 for none.
+        exits: barriers round a position.
+    """
+
+    threshold: float = 0.0005
+    adaptive: bool = True
+    cost: float = 0.0
+    short_by_own_side: bool = True
+    shorts: bool = True
+    method: Method = "kelly"
+    max_weight: float = 0.5
+    target_volatility: float = 0.15
+    fraction: float = 0.1
+    legacy_sizing: bool = False
+    regimes: bool = True
+    window: int = 720
+    volatility_bars: int = 24
+    hold: int = 1
+    step: float = 0.02
+    exits: Exits | None = None
+
+    def __post_init__(self) -> None:
+        require_bars("QuantileSignal", window=self.window, volatility_bars=self.volatility_bars)
+        if self.volatility_bars < 2:
+            raise ValidationError("QuantileSignal: volatility_bars 1: two returns at least have a deviation")
+        if self.hold != 0:
+            require_bars("QuantileSignal", hold=self.hold)
+        if not is_number(self.step) or not 0.0 <= self.step < 1.0:
+            raise ValidationError(f"QuantileSignal: step {self.step!r} must be a fraction of equity below 1, or 0")
+        try:
+            _ = self._rule, self._sizing
+        except ValidationError as error:
+            raise ValidationError(f"QuantileSignal: {error}") from error
+
+    @classmethod
+    def old(cls, **changes: object) -> Self:
+        """The rule and the sizes of the system before Ladder, defects included; kept until the opposite signal."""
+        return replace(cls(short_by_own_side=False, legacy_sizing=True, regimes=False, hold=0, step=0.0), **changes)  # type: ignore[arg-type]
+
+    @cached_property
+    def _rule(self) -> SignalRule:
+        return SignalRule(
+            threshold=self.threshold,
+            adaptive=self.adaptive,
+            short_by_own_side=self.short_by_own_side,
+            cost=self.cost,
+            shorts=self.shorts,
+        )
+
+    @cached_property
+    def _sizing(self) -> Sizing:
+        return Sizing(
+            method=self.method,
+            max_weight=self.max_weight,
+            target_volatility=self.target_volatility,
+            fraction=self.fraction,
+            legacy=self.legacy_sizing,
+        )
+
+    @cached_property
+    def _regimes(self) -> Regimes:
+        return Regimes(window=self.window, dominance_window=self.window)
+
+    @property
+    def _features(self) -> list[str]:
+        return [
+            *(["vol_risk", "volatility_regime"] if self.adaptive else []),
+            *(["multiplier"] if self.regimes else []),
+        ]
+
+    @property
+    def warmup(self) -> int:
+        """The regimes' memory, and of the signals the bars that a position is held for."""
+        return max(self.volatility_bars + 1, self._regimes.memory(self._features)) + self.hold + 1
+
+    def targets(self, market: Market) -> pd.DataFrame:
+        wanted = self.sizes(market).to_numpy()
+        values = np.full(wanted.shape, np.nan)
+        present = market.close.notna().to_numpy()
+        for column in range(wanted.shape[1]):
+            rows = np.flatnonzero(present[:, column])
+            begin = self.warmup - 1
+            values[rows[begin:], column] = _decisions(wanted[rows, column], self.hold)[begin:]
+        return pd.DataFrame(values, index=market.index, columns=market.close.columns)
+
+    def sizes(self, market: Market) -> pd.DataFrame:
+        """What each bar's forecast is worth by itself: a signed fraction of equity, 0 for no trade, NaN if unknown.
+
+        Raises:
+            ValidationError: the market has no forecasts.
+        """
+        missing = [name for name in QUANTILES if name not in market]
+        if missing:
+            raise ValidationError(
+                f"QuantileSignal: the market has no field {', '.join(missing)}; join the forecasts first: "
+                "data.with_predictions(market, predictions).market"
+            )
+        q10, q50, q90 = (market[name].to_numpy(dtype=np.float64) for name in QUANTILES)
+        risk, variance, multiplier = self._regimes_of(market)
+        side = self._rule.side(q10, q50, q90, vol_risk=risk, variance_regime=variance)
+        held = self._sizing.weights(
+            side,
+            q10,
+            q50,
+            q90,
+            volatility=self._volatility(market),
+            multiplier=multiplier,
+        )
+        share = 1.0 / len(market.symbols)
+        return pd.DataFrame(self._stepped(held) * share, index=market.index, columns=market.close.columns)
+
+    def _regimes_of(self, market: Market) -> tuple[Floats | None, Floats | None, Floats | None]:
+        """Variance, its regime as the rule counts them, and the multiplier; None where nobody asks for it."""
+        if not self._features:
+            return None, None, None
+        found = self._regimes.features(market, only=self._features)
+        tables = {name: table.to_numpy() for name, table in found.items()}
+        variance = None
+        if self.adaptive:
+            regime = tables["volatility_regime"]
+            known = ~np.isnan(regime)
+            variance = np.where(known, _VARIANCE[np.where(known, regime, 0.0).astype(np.intp)], np.nan)
+        return tables.get("vol_risk"), variance, tables.get("multiplier")
+
+    def _volatility(self, market: Market) -> Floats:
+        """Annual, of the symbol's own bars: population deviation of its log returns x sqrt(bars a year)."""
+        yearly = np.sqrt(bars_per_year(market.timeframe))
+        close = market.close
+        found = np.full(close.shape, np.nan)
+        for column, symbol in enumerate(market.symbols):
+            traded = close[symbol].dropna()
+            if len(traded) > 1:
+                rows = np.flatnonzero(close[symbol].notna().to_numpy())[1:]
+                returns = pd.Series(np.diff(np.log(traded.to_numpy())))
+                found[rows, column] = rolling_deviation(returns, self.volatility_bars).to_numpy() * yearly
+        return found
+
+    def _stepped(self, sizes: Floats) -> Floats:
+        """To the nearest multiple of the step: what is less than half of one is worth no order."""
+        if not self.step:
+            return sizes
+        return np.sign(sizes) * np.minimum(np.rint(np.abs(sizes) / self.step) * self.step, self.max_weight)
+
+
+def _decisions(wanted: Floats, hold: int) -> Floats:
+    """Targets of one symbol by its own bars, from what each bar's forecast is worth by itself."""
+    signal = ~np.isnan(wanted) & (wanted != 0.0)
+    places = np.arange(len(wanted))
+    latest = np.maximum.accumulate(np.where(signal, places, -1)) if len(wanted) else places
+    before = np.concatenate(([-1], latest[:-1]))[: len(wanted)]
+    since = places - before
+    # What was last wanted stands as long as it is held; of a signal that goes on a bar at least is looked back on.
+    standing = np.where((before >= 0) & (since <= max(hold, 1)), wanted[np.maximum(before, 0)], np.nan)
+    given = np.where(signal & (wanted != standing), wanted, np.nan)
+    if hold:
+        given = np.where(~signal & (before >= 0) & (since == hold), 0.0, given)
+    return given
