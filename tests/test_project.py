@@ -15,7 +15,11 @@ from packaging.requirements import Requirement
 ROOT = Path(__file__).resolve().parents[1]
 HEAVY = ("backtrader", "ccxt", "matplotlib", "quantstats", "vectorbt")
 PUBLIC = {
-    "data": ("Market", "load_candles", "load_sample", "read_candles", "validate_candles"),
+    "data": (
+        *("Market", "load_candles", "load_sample", "read_candles", "validate_candles"),
+        *("Predictions", "read_predictions", "with_predictions", "read_daily", "with_daily"),
+        *("FilePredictions", "ModelPredictions", "TopicPredictions"),
+    ),
     "engine": (
         *("Costs", "Exits", "LimitOrders", "Result", "RiskLimits", "SquareRootImpact", "Strategy", "Venue"),
         *("backtest", "check_causality", "paper"),
@@ -26,7 +30,8 @@ PUBLIC = {
         *("read_trades", "baseline_from_trades"),
     ),
     "research": ("indicator", "sweep", "trials"),
-    "research.strategies": ("SmaCross",),
+    "research.models": ("QuantileModel", "WalkForwardPlan", "walk_forward_predictions", "model_report"),
+    "research.strategies": ("QuantileSignal", "SmaCross", "SmaRsi"),
 }
 GPL_FILES = {"engine/event_driven.py", "engine/paper_broker.py"}
 
