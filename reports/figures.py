@@ -122,5 +122,17 @@ def verdict(own: pd.Series, other: pd.Series | None, names: tuple[str, str], err
     )
 
 
+def beside_holding(own: pd.Series, held: pd.Series) -> str:
+    """How the strategy did beside one who bought everything and held it; both columns of `Comparison.table`."""
+    gap, apart = own["total_return"] - held["total_return"], own["sharpe"] - held["sharpe"]
+    better = [word for word, value in (("return", gap), ("Sharpe ratio", apart)) if value > 0.0]
+    outcome = f"ahead of it by {' and '.join(better)}" if better else "behind it by return and by Sharpe ratio"
+    return (
+        f"Buying equal parts and holding them returned {shown('total_return', held['total_return'])}, Sharpe ratio "
+        f"{shown('sharpe', held['sharpe'])}, drawdown {shown('max_drawdown', held['max_drawdown'])}: the strategy is "
+        f"{outcome}."
+    )
+
+
 def _direction(gap: float) -> str:
     return "more" if gap > 0.0 else "less"

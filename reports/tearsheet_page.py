@@ -22,7 +22,7 @@ from engine import metrics
 from engine.result import Result
 from reports import page
 from reports.comparison import Comparison, compare, spread_terms
-from reports.figures import NONE, minus, shown, verdict
+from reports.figures import NONE, beside_holding, minus, shown, verdict
 from reports.parity_check import Parity
 from reports.quantstats_bridge import quantstats_section, worst_drawdowns, yearly_returns
 
@@ -37,6 +37,7 @@ def tearsheet(
     *,
     parity: Parity | None = None,
     others: Sequence[Result] = (),
+    holding: Result | None = None,
 ) -> Path:
     """Write the tearsheet of a result; the path it was written to.
 
@@ -47,6 +48,7 @@ def tearsheet(
         path: the file; whole or not there at all.
         parity: what `reports.parity` said of this run and the other engine's.
         others: further results for the table of figures.
+        holding: what `reports.hold` gave for the same bars: the first paragraph says how the strategy did beside it.
 
     Raises:
         ValidationError: an argument of the wrong kind, a parity of other runs, or results without a day in common.
@@ -65,13 +67,18 @@ def tearsheet(
         )
     if not isinstance(others, Sequence):
         raise ValidationError(f"tearsheet: others must be a list of Result, got {type(others).__name__}")
-    comparison = compare([result, *others], benchmark)
+    if holding is not None and not isinstance(holding, Result):
+        raise ValidationError(f"tearsheet: holding must be a Result, of reports.hold, got {type(holding).__name__}")
+    held = [] if holding is None else [holding]
+    comparison = compare([result, *others, *held], benchmark)
     _, benchmark, _ = spread_terms([], benchmark)
     baseline = _baseline_name(benchmark)
     title = result.name if baseline is None else f"{result.name} beside {baseline}"
     own, other = _columns(comparison)
     daily = comparison.returns.iloc[:, 0]
     sentence = verdict(own, other, (result.name, baseline or ""), metrics.sharpe_error(daily))
+    if holding is not None:
+        sentence += " " + beside_holding(own, comparison.table.iloc[:, 1 + len(others)])
     short = "Baseline" if baseline == _HUMMINGBOT else "Benchmark"
     body = "".join(
         [

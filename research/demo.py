@@ -1,13 +1,18 @@
-"""The main job on the bundled candles: one strategy, both engines, their parity, the Hummingbot baseline, a tearsheet.
+"""The main job on the bundled candles: a model trained walk-forward, its forecasts traded, both engines, the baseline.
 
     run = run_demo(Path("out/demo"))
-    run.tearsheet                      # the page; beside it the three results as Parquet
+    run.tearsheet                      # the page; beside it the forecasts, their report, and the results as Parquet
 
-What both sides share: the candles, the signal (the sign of the strategy's standing target), the capital, and the cost
-of a fill: Hummingbot's `trade_cost` is the strategy's fee and slippage together. The baseline is shown twice: as
-Hummingbot's backtest computes it, which fills at the close of the signal's own bar and never compounds, and on the
-strategy's execution rules. The controller's barriers were set to the strategy's pace before anything was run, and
-neither side was tuned.
+A quantile model forecasts the next day; every forecast is by a model that had not seen that day. `QuantileSignal`
+trades it, through both engines. A Hummingbot bot trades the same forecasts: its `ai_livestream` controller takes the
+side that is likelier, with barriers as wide as the forecast is, for a day at most. Both are judged over the same bars,
+with the same capital and the same cost of a fill, on spot: neither goes short. The bot is shown twice, as Hummingbot's
+backtest computes it, which fills at the close of the signal's own bar and never compounds, and on the strategy's
+execution rules. And there is who buys everything at once and holds it.
+
+What was set before anything was run, and never tuned: a day as horizon, holding time and time limit, since costs weigh
+less on longer moves; the defaults of model, rule and sizing; the barriers of the bot that the baseline's golden runs
+have (stop at one width, profit at one and a half, an hour of cooldown).
 """
 
 from __future__ import annotations
@@ -18,30 +23,44 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from data.market import Market
+    from data.prediction_join import Joined
     from engine.result import Result
     from reports.comparison import Comparison
     from reports.hummingbot import BaselineRun, EqualTerms
     from reports.parity_check import Parity
+    from research.models import ModelReport, WalkForwardPredictions
 
 CASH: Final = 10_000.0
 FEE: Final = 0.001
 SLIPPAGE: Final = 0.0005
-# A day and a week of 30-minute bars.
-FAST: Final = 48
-SLOW: Final = 336
+# A day of 30-minute bars, and a month of them for the regimes.
+HORIZON: Final = 48
+WINDOW: Final = 30 * 48
 
-FIGURES: Final = ("total_return", "cagr", "volatility", "sharpe", "max_drawdown", "trades", "win_rate", "fees")
+FIGURES: Final = (
+    "total_return",
+    "cagr",
+    "volatility",
+    "sharpe",
+    "max_drawdown",
+    "trades",
+    "win_rate",
+    "turnover",
+    "fees",
+)
 
 
 @dataclass(frozen=True, eq=False)
 class Demo:
-    """What the demo made: the runs, the baseline on both terms, what they say of each other, and the page."""
+    """What the demo made: forecasts and what they are worth, the runs, what they say of each other, and the page."""
 
+    forecasts: WalkForwardPredictions
+    report: ModelReport
+    joined: Joined
     backtest: Result
     paper: Result
+    holding: Result
     baseline: BaselineRun
     equal: EqualTerms
     parity: Parity
@@ -49,59 +68,93 @@ class Demo:
     tearsheet: Path
 
 
-def run_demo(folder: Path, say: Callable[[str], None] = lambda _: None) -> Demo:
-    """Run the demo and write its page and results to a folder.
+def run_demo(
+    folder: Path,
+    say: Callable[[str], None] = lambda _: None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Demo:
+    """Run the demo and write its pages and results to a folder.
 
     Args:
         folder: made where it is not there; files of the same names are replaced.
         say: told what is being done, for a display.
+        progress: told how many of the models are trained, and how many there are to be.
     """
     say("Loading engines and candles")
-    from data import load_sample
+    from data import Predictions, load_sample, with_predictions
     from engine import Costs, Venue, backtest, paper
-    from reports import compare, parity, tearsheet
+    from reports import compare, hold, parity, tearsheet
     from reports.hummingbot import equal_terms
-    from research.strategies import SmaCross
+    from research.models import QuantileModel, WalkForwardPlan, model_report, walk_forward_predictions
+    from research.strategies import QuantileSignal
 
     market = load_sample()
-    strategy = SmaCross(fast=FAST, slow=SLOW)
+    bars = f"{len(market):,} bars of {len(market.symbols)} symbols"
+    plan = WalkForwardPlan(train="365D", refit="90D")
+    say(f"Model: quantiles of the next day, trained on a year, anew every 90 days, over {bars}")
+    walk = walk_forward_predictions(QuantileModel(horizon=HORIZON), market, plan, progress=progress)
+    say("Forecasts: what they are worth beside what is simplest")
+    report = model_report(walk, market)
+    strategy = QuantileSignal(cost=2 * (FEE + SLIPPAGE), hold=HORIZON, window=WINDOW, shorts=False)
+    # From the first forecast on, and the bars before it that the strategy needs to know.
+    first = int(market.index.searchsorted(walk.table["made_on"].min()))
+    judged = market.iloc(max(first - strategy.warmup + 1, 0), None)
+    joined = with_predictions(judged, Predictions.from_table(walk.table, market.timeframe))
+    judged = joined.market
     terms: dict[str, Any] = {
         "cash": CASH,
         "costs": Costs(fee=FEE, slippage=SLIPPAGE),
         "venue": Venue(amount_step=0.0001, min_notional=10.0),
     }
-    bars = f"{len(market):,} bars of {len(market.symbols)} symbols"
-    say(f"Backtest: {strategy} over {bars} (vectorbt)")
-    fast = backtest(strategy, market, **terms)
+    bars = f"{len(judged):,} bars"
+    say(f"Backtest: QuantileSignal on the forecasts over {bars} (vectorbt)")
+    fast = backtest(strategy, judged, **terms)
     say(f"Paper: the same, bar by bar over {bars} (backtrader)")
-    slow = paper(strategy, market, **terms)
+    slow = paper(strategy, judged, **terms)
     say("Parity: equity at every bar, orders one by one")
     verdict = parity(fast, slow)
-    say("Baseline: Hummingbot's directional controller on the same signal")
-    baseline = _baseline(strategy.targets(market), market)
+    held = hold(judged, **terms)
+    say("Baseline: Hummingbot's ai_livestream controller on the same forecasts")
+    baseline = _baseline(judged)
     say("Equal terms: the baseline's decisions on the strategy's execution rules, step by step")
     equal = equal_terms(baseline, costs=terms["costs"], venue=terms["venue"])
-    say("Tearsheet")
+    say("Pages")
     folder.mkdir(parents=True, exist_ok=True)
-    for name, result in (("backtest", fast), ("paper", slow), ("hummingbot", equal.own), ("equal-terms", equal.ours)):
+    results = {"backtest": fast, "paper": slow, "holding": held, "hummingbot": equal.own, "equal-terms": equal.ours}
+    for name, result in results.items():
         result.to_parquet(folder / f"{name}.parquet")
-    page = tearsheet(fast, equal, folder / "tearsheet.html", parity=verdict, others=[slow])
-    return Demo(fast, slow, baseline, equal, verdict, compare([fast, slow], equal), page)
+    joined.found.to_parquet(folder / "forecasts.parquet")
+    report.write_html(folder / "forecasts.html")
+    page = tearsheet(fast, equal, folder / "tearsheet.html", parity=verdict, others=[slow], holding=held)
+    comparison = compare([fast, slow, held], equal)
+    return Demo(walk, report, joined, fast, slow, held, baseline, equal, verdict, comparison, page)
 
 
-def _baseline(targets: pd.DataFrame, market: Market) -> BaselineRun:
-    """One controller a symbol, each with an equal part of the capital."""
+def _baseline(market: Market) -> BaselineRun:
+    """One controller a symbol, each with an equal part of the capital; spot, so that it never sells short."""
     import pandas as pd
 
-    from reports.hummingbot import ControllerBaseline, ControllerConfig, signal_from_targets
+    from reports.hummingbot import AiLivestream, ControllerBaseline, ControllerConfig
+    from research.signals import NeutralWeight, probabilities, spread_target
 
+    low, middle, high = (market[name].to_numpy() for name in ("q10", "q50", "q90"))
+    # A spread of 0.02 is much for an hour and little for a day: the weight that adapts to it.
+    odds = probabilities(low, middle, high, NeutralWeight(reference=None))
+    index, columns = market.index, market.close.columns
+    told = market.with_fields(
+        probability_short=pd.DataFrame(odds[..., 0], index=index, columns=columns),
+        probability_long=pd.DataFrame(odds[..., 2], index=index, columns=columns),
+    )
+    never = 1.0  # a probability above it there is not
+    signal = AiLivestream(short_threshold=never).signal(told)
+    width = pd.DataFrame(spread_target(low, middle, high), index=index, columns=columns)
     config = ControllerConfig(
-        stop_loss=0.05,
-        take_profit=0.15,
-        time_limit=pd.Timedelta(days=7),
-        cooldown_time=pd.Timedelta(days=1),
+        stop_loss=1.0,
+        take_profit=1.5,
+        time_limit=pd.Timedelta(days=1),
+        cooldown_time=pd.Timedelta(hours=1),
         max_executors_per_side=1,
         total_amount_quote=CASH / len(market.symbols),
         trade_cost=FEE + SLIPPAGE,
     )
-    return ControllerBaseline(signal_from_targets(targets), config=config).run(market, cash=CASH)
+    return ControllerBaseline(signal, width, config=config).run(market, cash=CASH)

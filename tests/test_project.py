@@ -24,7 +24,7 @@ PUBLIC = {
         *("Costs", "Exits", "LimitOrders", "Result", "RiskLimits", "SquareRootImpact", "Strategy", "Venue"),
         *("backtest", "check_causality", "paper"),
     ),
-    "reports": ("compare", "parity", "tearsheet"),
+    "reports": ("compare", "hold", "parity", "tearsheet"),
     "reports.hummingbot": (
         *("ControllerBaseline", "read_controller", "equal_terms", "run_real", "check_baseline"),
         *("read_trades", "baseline_from_trades"),

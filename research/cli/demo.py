@@ -10,10 +10,12 @@ import typer
 
 def demo(
     out: Annotated[
-        Path, typer.Option("--out", "-o", help="Folder for the page and the results.", file_okay=False)
+        Path, typer.Option("--out", "-o", help="Folder for the pages and the results.", file_okay=False)
     ] = Path("out/demo"),
 ) -> None:
-    """Run a strategy through both engines beside the Hummingbot baseline, on bundled candles; write a tearsheet.
+    """Train a model walk-forward, trade its forecasts through both engines beside Hummingbot; write a tearsheet.
+
+    On bundled candles, without network.
 
     Example: `ladder demo --out out/demo`
     """
@@ -29,16 +31,22 @@ def demo(
     def say(step: str) -> None:
         console.print(f"[dim]{time.monotonic() - began:4.1f} s[/]  {step}", soft_wrap=True, highlight=False)
 
-    run = run_demo(out, say)
+    def trained(done: int, total: int) -> None:
+        say(f"       model {done} of {total}")
+
+    run = run_demo(out, say, trained)
     say("Done")
+    console.print(f"\n{run.report.verdict}\n", soft_wrap=True, highlight=False)
     print_comparison(
         run.comparison,
         FIGURES,
-        ["backtest", "paper", "Hummingbot,\nits own accounting", "Hummingbot,\non equal terms"],
+        ["backtest", "paper", "holding", "Hummingbot,\nits own accounting", "Hummingbot,\non equal terms"],
     )
     print_frame(run.equal.shown())
-    console.print(str(run.parity), soft_wrap=True, highlight=False)
-    console.print(f"\nTearsheet: {run.tearsheet.resolve()}", soft_wrap=True, highlight=False)
+    for line in (str(run.parity), str(run.joined)):
+        console.print(line, soft_wrap=True, highlight=False)
+    console.print(f"\nForecasts: {(out / 'forecasts.html').resolve()}", soft_wrap=True, highlight=False)
+    console.print(f"Tearsheet: {run.tearsheet.resolve()}", soft_wrap=True, highlight=False)
     console.print(
         f"{time.monotonic() - began:.0f} s in all. Next: ladder strategies, ladder backtest --help", style="dim"
     )

@@ -21,7 +21,7 @@ from research.features.regime import Regimes
 from research.signal_rule import SignalRule
 from research.sizing import Method, Sizing
 from research.strategies.checks import require_bars
-from research.strategies.windows import rolling_deviation
+from research.strategies.windows import rolling_deviation, rolling_mean
 
 Floats = npt.NDArray[np.float64]
 
@@ -31,12 +31,14 @@ _VARIANCE: Final = np.array([0.0, 0.0, 1.0, 2.0, 3.0])
 
 @dataclass(frozen=True)
 class QuantileSignal(Strategy):
-    """Takes the side of a forecast's median where its expected value exceeds cost and threshold; holds it for a while.
+    """Takes the side of a forecast's median where its expected value exceeds cost and threshold, for its horizon.
 
     The market has the fields q10, q50, q90 (`data.with_predictions`); with fear_greed and btc_dominance
-    (`data.with_daily`) the regime's multiplier knows sentiment as well. A target is given on the bar on which a signal
-    begins, turns or changes its size, and 0 once `hold` bars have passed without one; between them the position is left
-    as it is. The formulas: `research.signal_rule`, `research.sizing`, `research.features.regime`.
+    (`data.with_daily`) the regime's multiplier knows sentiment as well. A forecast of `hold` bars that is made on every
+    bar is traded in overlapping parts (Jegadeesh and Titman, 1993): each bar's forecast is held for `hold` bars with
+    1 / `hold` of its size, so that the position is the mean of the last `hold` sizes, a bar without a trade counting as
+    0. A target is given where that mean, in steps, changes. The formulas: `research.signal_rule`, `research.sizing`,
+    `research.features.regime`.
 
     Attributes:
         threshold: least expected value of a trade after its cost, a fraction, before it adapts.
@@ -52,9 +54,10 @@ class QuantileSignal(Strategy):
         regimes: sizes are multiplied by the regime's multiplier.
         window: bars whose variance tells the regimes apart.
         volatility_bars: returns that realised volatility is measured on.
-        hold: bars that a position is held after the last signal on its side; 0 for until the opposite one.
-        step: a symbol's size is rounded to multiples of it, before its part is taken: one that hardly changes sends no
-            order. 0 for none.
+        hold: bars that each forecast is held for: its horizon. 0 for the old system's way: a signal's whole size, kept
+            until the opposite one.
+        step: a symbol's position is rounded to multiples of it, before its part of the whole is taken: one that hardly
+            changes sends no order. 0 for none.
         exits: barriers round a position.
     """
 
@@ -133,14 +136,27 @@ class QuantileSignal(Strategy):
         wanted = self.sizes(market).to_numpy()
         values = np.full(wanted.shape, np.nan)
         present = market.close.notna().to_numpy()
+        share, begin = 1.0 / len(market.symbols), self.warmup - 1
         for column in range(wanted.shape[1]):
             rows = np.flatnonzero(present[:, column])
-            begin = self.warmup - 1
-            values[rows[begin:], column] = _decisions(wanted[rows, column], self.hold)[begin:]
+            values[rows[begin:], column] = self._decisions(wanted[rows, column])[begin:] * share
         return pd.DataFrame(values, index=market.index, columns=market.close.columns)
 
+    def _decisions(self, sizes: Floats) -> Floats:
+        """Targets of one symbol by its own bars, before its part is taken."""
+        traded = np.nan_to_num(sizes)
+        if self.hold:
+            position = self._stepped(rolling_mean(pd.Series(traded), self.hold).to_numpy())
+            changes = position != np.concatenate(([0.0], position[:-1]))[: len(position)]
+        else:
+            position = self._stepped(traded)
+            changes = (position != 0.0) & (position != np.concatenate(([0.0], position[:-1]))[: len(position)])
+        return np.where(changes, position, np.nan)
+
     def sizes(self, market: Market) -> pd.DataFrame:
-        """What each bar's forecast is worth by itself: a signed fraction of equity, 0 for no trade, NaN if unknown.
+        """What each bar's forecast is worth by itself: a signed fraction of a symbol's part, 0 for no trade.
+
+        NaN where there is no forecast, or the regime is not known yet.
 
         Raises:
             ValidationError: the market has no forecasts.
@@ -162,8 +178,7 @@ class QuantileSignal(Strategy):
             volatility=self._volatility(market),
             multiplier=multiplier,
         )
-        share = 1.0 / len(market.symbols)
-        return pd.DataFrame(self._stepped(held) * share, index=market.index, columns=market.close.columns)
+        return pd.DataFrame(held, index=market.index, columns=market.close.columns)
 
     def _regimes_of(self, market: Market) -> tuple[Floats | None, Floats | None, Floats | None]:
         """Variance, its regime as the rule counts them, and the multiplier; None where nobody asks for it."""
@@ -196,18 +211,3 @@ class QuantileSignal(Strategy):
         if not self.step:
             return sizes
         return np.sign(sizes) * np.minimum(np.rint(np.abs(sizes) / self.step) * self.step, self.max_weight)
-
-
-def _decisions(wanted: Floats, hold: int) -> Floats:
-    """Targets of one symbol by its own bars, from what each bar's forecast is worth by itself."""
-    signal = ~np.isnan(wanted) & (wanted != 0.0)
-    places = np.arange(len(wanted))
-    latest = np.maximum.accumulate(np.where(signal, places, -1)) if len(wanted) else places
-    before = np.concatenate(([-1], latest[:-1]))[: len(wanted)]
-    since = places - before
-    # What was last wanted stands as long as it is held; of a signal that goes on a bar at least is looked back on.
-    standing = np.where((before >= 0) & (since <= max(hold, 1)), wanted[np.maximum(before, 0)], np.nan)
-    given = np.where(signal & (wanted != standing), wanted, np.nan)
-    if hold:
-        given = np.where(~signal & (before >= 0) & (since == hold), 0.0, given)
-    return given

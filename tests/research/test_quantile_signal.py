@@ -49,11 +49,16 @@ def test_target_is_given_where_a_signal_begins_turns_or_ends() -> None:
     assert given(one_bar, UP, UP, NONE, NONE, DOWN, UP, UNKNOWN) == [0.5, None, 0.0, None, -0.5, 0.5, 0.0]
 
 
-def test_position_is_held_for_so_many_bars_after_the_last_signal() -> None:
-    three = QuantileSignal(**PLAIN, hold=3)
-    assert given(three, UP, NONE, UP, NONE, UNKNOWN, NONE, NONE) == [0.5, None, None, None, None, 0.0, None]
-    until_the_opposite = QuantileSignal(**PLAIN, hold=0)
-    assert given(until_the_opposite, UP, NONE, NONE, DOWN, NONE) == [0.5, None, None, -0.5, None]
+def test_each_forecast_is_held_for_its_horizon_with_its_part_of_the_whole() -> None:
+    two = QuantileSignal(**PLAIN, hold=2)
+    assert given(two, UP, NONE, NONE, UP, UP, DOWN, DOWN, UNKNOWN, NONE) == [
+        0.25, None, 0.0, 0.25, 0.5, 0.0, -0.5, -0.25, 0.0,
+    ]  # fmt: skip
+
+
+def test_the_old_way_keeps_a_position_until_the_opposite_signal() -> None:
+    kept = QuantileSignal(**PLAIN, hold=0)
+    assert given(kept, UP, NONE, NONE, DOWN, NONE, UNKNOWN) == [0.5, None, None, -0.5, None, None]
 
 
 def test_without_shorts_the_lower_side_is_no_signal() -> None:
@@ -72,7 +77,7 @@ def test_size_is_the_methods_rounded_to_steps_and_shared_by_the_symbols() -> Non
     assert given(QuantileSignal(**plain), UP) == [pytest.approx(size)]
     assert given(QuantileSignal(**{**plain, "step": 0.05}), UP) == [pytest.approx(round(size / 0.05) * 0.05)]
     strategy = QuantileSignal(**plain)
-    two = strategy.sizes(market_of(*[UP] * strategy.warmup, symbols=("A", "B")))
+    two = strategy.targets(market_of(*[UNKNOWN] * strategy.warmup, UP, symbols=("A", "B")))
     assert two.iloc[-1].tolist() == pytest.approx([size / 2, size / 2])
 
 
