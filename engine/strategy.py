@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import fields, is_dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import pandas as pd
 
@@ -30,6 +30,9 @@ from data.errors import ValidationError
 if TYPE_CHECKING:
     from data.market import Market
     from engine.exits import Exits
+
+
+_MOST_SHOWN: Final = 8
 
 
 class Strategy(ABC):
@@ -141,7 +144,17 @@ def _annotations(owner: type) -> dict[str, Any]:
 
 
 def label(strategy: Strategy) -> str:
-    """Name and parameters as one would write them, "SmaCross(fast=20, slow=50)"; exits that are not set left out."""
+    """Name and parameters as one would write them, "SmaCross(fast=20, slow=50)"; exits that are not set left out.
+
+    Of a strategy with more than eight parameters, those that are as by default are left out too.
+    """
     shown = {name: value for name, value in parameters(strategy).items() if name != "exits" or value is not None}
+    if len(shown) > _MOST_SHOWN:
+        usual = {item.name: item.default for item in fields(strategy)}  # type: ignore[arg-type]  # parameters() has checked
+        shown = {name: value for name, value in shown.items() if not _is_same(value, usual[name])}
     given = ", ".join(f"{name}={value!r}" for name, value in shown.items())
     return f"{type(strategy).__name__}({given})"
+
+
+def _is_same(value: Any, usual: Any) -> bool:
+    return type(value) is type(usual) and bool(value == usual)

@@ -25,7 +25,8 @@ def _trailing_quantiles(values: np.ndarray, window: int, least: int, levels: np.
     count = len(values)
     found = np.full((count, len(levels)), np.nan)
     kept = np.empty(min(window, count))
-    held = 0
+    # Before any window can have enough values none is looked at: they are put in order once, together.
+    first, held = min(least, window, count), 0
     for row in range(count):
         entering = values[row]
         leaving = values[row - window] if row >= window else np.nan
@@ -43,12 +44,17 @@ def _trailing_quantiles(values: np.ndarray, window: int, least: int, levels: np.
                     kept[place] = kept[place - 1]
                     place -= 1
                 kept[place] = entering
+        elif entering == entering and row < first:
+            kept[held] = entering
+            held += 1
         elif entering == entering:
             place = np.searchsorted(kept[:held], entering)
             for index in range(held, place, -1):
                 kept[index] = kept[index - 1]
             kept[place] = entering
             held += 1
+        if row == first - 1:
+            kept[:held] = np.sort(kept[:held])
         if held < least:
             continue
         for column in range(len(levels)):

@@ -25,7 +25,7 @@ from data.errors import ValidationError
 from data.market import Market
 from engine.checks import is_number
 from research.strategies.checks import require_bars
-from research.strategies.windows import rolling_deviation
+from research.strategies.windows import deviations_of
 
 Floats = npt.NDArray[np.float64]
 
@@ -54,8 +54,10 @@ FEATURES: Final[dict[str, tuple[str, ...]]] = {
     "prediction_confidence": ("q10", "q50", "q90"),
     "q50_direction_consistency": ("q50",),
 }
+_OF_REGIMES: Final = {"crisis", "opportunity", "multiplier"}
 _PERCENTAGES: Final = ("fear_greed", "btc_dominance")
 _QUANTILES: Final = ("q10", "q50", "q90")
+_OF_FORECAST: Final = {name for name, needs in FEATURES.items() if set(needs) & set(_QUANTILES)}
 
 _RISK_RETURNS: Final = 6
 _COMPARISONS: Final = 20  # of a bar's volatility regime with that of the bar before, in `stability`
@@ -199,61 +201,87 @@ class Regimes:
             warnings.warn(message, MissingInputsWarning, stacklevel=2)
         close = market.close.to_numpy(dtype=np.float64)
         kept = [name for name in wanted if name not in dropped]
-        of_forecast = any(set(FEATURES[name]) & set(_QUANTILES) for name in kept)
-        tables = {name: np.full(close.shape[::-1], np.nan) for name in kept}
+        tables = self._by_symbol(close, inputs, set(kept))
+        there = ~np.isnan(close)
+        self._add_daily(
+            tables, {name: np.where(there, inputs[name], np.nan) for name in _PERCENTAGES if name in inputs}
+        )
+        index, columns = market.index, market.close.columns
+        return {name: pd.DataFrame(tables[name], index=index, columns=columns) for name in kept}
+
+    def _by_symbol(self, close: Floats, inputs: dict[str, Floats], wanted: set[str]) -> dict[str, Floats]:
+        """What looks back over a symbol's own bars, of those wanted or needed for them; tables (T, N)."""
+        if wanted & _OF_REGIMES:
+            wanted = wanted | {"volatility_regime", "dominance_regime"}
+        tables: dict[str, Floats] = {}
+        last: tuple[Floats, Floats] | None = None
         for column in range(close.shape[1]):
             rows = np.flatnonzero(~np.isnan(close[:, column]))
-            if not len(rows):
-                continue
-            given = {name: table[rows, column] for name, table in inputs.items()}
-            unknown = np.full(len(rows), np.nan)
-            found = self._from_close(close[rows, column])
-            found |= self._from_daily(found["volatility_regime"], *(given.get(name, unknown) for name in _PERCENTAGES))
-            if of_forecast:
-                found |= self._from_forecast(*(given.get(name, unknown) for name in _QUANTILES))
-            for name in kept:
-                tables[name][column, rows] = found[name]
-        labels = (market.index, market.close.columns)
-        return {name: pd.DataFrame(table.T, index=labels[0], columns=labels[1]) for name, table in tables.items()}
+            found = self._from_close(close[rows, column], wanted)
+            if "dominance_regime" in wanted and "btc_dominance" in inputs:
+                lead = inputs["btc_dominance"][rows, column]
+                # One value a day for all symbols: mostly the column before has the answer.
+                if last is None or not np.array_equal(last[0], lead, equal_nan=True):
+                    last = lead, self._dominance(lead)
+                found["dominance_regime"] = last[1]
+            if wanted & _OF_FORECAST and set(_QUANTILES) & inputs.keys():
+                unknown = np.full(len(rows), np.nan)
+                given = [inputs[name][rows, column] if name in inputs else unknown for name in _QUANTILES]
+                found |= self._from_forecast(*given)
+            for name, values in found.items():
+                tables.setdefault(name, np.full(close.shape, np.nan))[rows, column] = values
+        return tables
 
-    def _from_close(self, close: Floats) -> dict[str, Floats]:
+    def _from_close(self, close: Floats, wanted: set[str]) -> dict[str, Floats]:
+        found: dict[str, Floats] = {}
+        returns = np.log(close[1:] / close[:-1])
+        for bars in (5, 10, _LONGEST_MOMENTUM):
+            if f"momentum_{bars}" in wanted:
+                found[f"momentum_{bars}"] = close / _shifted(close, bars) - 1.0
+        if "relative_volatility" in wanted:
+            short, long = _sample_deviation(returns, 5), _sample_deviation(returns, 20)
+            with np.errstate(divide="ignore", invalid="ignore"):
+                found["relative_volatility"] = np.where(long > 0.0, short / long, np.nan)
+        if wanted & {"vol_risk", "volatility_regime", "stability"}:
+            found["vol_risk"] = _sample_deviation(returns, _RISK_RETURNS)[: len(close)] ** 2
+        if wanted & {"volatility_regime", "stability"}:
+            found["volatility_regime"] = self._volatility(found["vol_risk"])
+        if "stability" in wanted:
+            found["stability"] = _stability(found["volatility_regime"])
+        return found
+
+    def _volatility(self, risk: Floats) -> Floats:
         from research.features.quantile_kernel import trailing_quantiles
 
-        returns = np.log(close[1:] / close[:-1])
-        risk = _sample_deviation(returns, _RISK_RETURNS) ** 2
-        whole = len(close) if self.window is None else int(self.window)
+        whole = len(risk) if self.window is None else int(self.window)
         least = int(self.least) if self.window is None else whole
         bounds = trailing_quantiles(risk, max(whole, 1), least, np.array(_VOLATILITY_LEVELS))
-        regime = np.where(np.isnan(bounds[:, 0]), np.nan, (risk[:, None] > bounds).sum(axis=1))
-        short, long = _sample_deviation(returns, 5), _sample_deviation(returns, 20)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            relative = np.where(long > 0.0, short / long, np.nan)
-        momentum = {f"momentum_{bars}": _shifted(close, bars) for bars in (5, 10, _LONGEST_MOMENTUM)}
-        return {
-            "vol_risk": risk,
-            "relative_volatility": relative,
-            **{name: close / before - 1.0 for name, before in momentum.items()},
-            "volatility_regime": regime,
-            "stability": _stability(regime),
-        }
+        return np.where(np.isnan(bounds[:, 0]), np.nan, (risk[:, None] > bounds).sum(axis=1))
 
-    def _from_daily(self, volatility: Floats, fear_greed: Floats, btc_dominance: Floats) -> dict[str, Floats]:
+    def _dominance(self, lead: Floats) -> Floats:
         from research.features.quantile_kernel import trailing_quantiles
 
         days = int(self.dominance_window)
-        bounds = trailing_quantiles(btc_dominance, days, min(int(self.least), days), np.array(_DOMINANCE_LEVELS))
-        low, high = btc_dominance <= bounds[:, 0], btc_dominance >= bounds[:, 1]
-        known = ~np.isnan(btc_dominance) & ~np.isnan(bounds[:, 0])
-        dominance = np.where(known, np.where(low == high, 1.0, np.where(low, 0.0, 2.0)), np.nan)
-        above = (fear_greed > 20) * 1.0 + (fear_greed > 35) + (fear_greed >= 65) + (fear_greed >= 80)
-        sentiment = np.where(np.isnan(fear_greed), np.nan, above)
+        bounds = trailing_quantiles(lead, days, min(int(self.least), days), np.array(_DOMINANCE_LEVELS))
+        low, high = lead <= bounds[:, 0], lead >= bounds[:, 1]
+        known = ~np.isnan(lead) & ~np.isnan(bounds[:, 0])
+        return np.where(known, np.where(low == high, 1.0, np.where(low, 0.0, 2.0)), np.nan)
+
+    def _add_daily(self, tables: dict[str, Floats], daily: dict[str, Floats]) -> None:
+        """Sentiment, and what the regimes say together, of all symbols at once."""
+        if "volatility_regime" not in tables:
+            tables |= {} if "fear_greed" not in daily else {"sentiment_regime": _sentiment(daily["fear_greed"])}
+            return
+        volatility = tables["volatility_regime"]
+        unknown = np.full(volatility.shape, np.nan)
+        sentiment = _sentiment(daily.get("fear_greed", unknown))
+        dominance = tables.get("dominance_regime", unknown)
         if self.legacy:
             multiplier = legacy_multiplier(volatility, sentiment, dominance)
         else:
             multiplier = size_multiplier(volatility, sentiment, dominance, self.opportunity_boost, self.caps)
-        return {
+        tables |= {
             "sentiment_regime": sentiment,
-            "dominance_regime": dominance,
             "crisis": in_crisis(volatility, sentiment),
             "opportunity": is_opportunity(volatility, sentiment, dominance),
             "multiplier": multiplier,
@@ -278,6 +306,11 @@ class Regimes:
             "prediction_confidence": 1.0 / (1.0 + spread / np.maximum(np.abs(q50), 0.001)),
             "q50_direction_consistency": np.where(there, np.where(enough, alike / np.maximum(known, 1.0), 0.5), np.nan),
         }
+
+
+def _sentiment(fear_greed: Floats) -> Floats:
+    above = (fear_greed > 20) * 1.0 + (fear_greed > 35) + (fear_greed >= 65) + (fear_greed >= 80)
+    return np.where(np.isnan(fear_greed), np.nan, above)
 
 
 def in_crisis(volatility: npt.ArrayLike, sentiment: npt.ArrayLike) -> Floats:
@@ -371,7 +404,7 @@ def _shifted(values: Floats, bars: int) -> Floats:
 
 def _sample_deviation(returns: Floats, bars: int) -> Floats:
     """By bar: one more than there are returns, where there is a bar at all."""
-    known = rolling_deviation(pd.Series(returns), bars).to_numpy() * np.sqrt(bars / (bars - 1))
+    known = deviations_of(returns, bars) * np.sqrt(bars / (bars - 1))
     return np.concatenate(([np.nan], known))
 
 

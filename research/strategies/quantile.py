@@ -21,12 +21,13 @@ from research.features.regime import Regimes
 from research.signal_rule import SignalRule
 from research.sizing import Method, Sizing
 from research.strategies.checks import require_bars
-from research.strategies.windows import rolling_deviation, rolling_mean
+from research.strategies.windows import deviations_of, means_of
 
 Floats = npt.NDArray[np.float64]
 
 # A rule's variance regimes, low to extreme, for the five of `Regimes`: they share their bounds of 30%, 70% and 90%.
 _VARIANCE: Final = np.array([0.0, 0.0, 1.0, 2.0, 3.0])
+_OF_VOLATILITY: Final = ("volatility", "ensemble", "inverse_volatility")
 
 
 @dataclass(frozen=True)
@@ -133,24 +134,31 @@ class QuantileSignal(Strategy):
         return max(self.volatility_bars + 1, self._regimes.memory(self._features)) + self.hold + 1
 
     def targets(self, market: Market) -> pd.DataFrame:
-        wanted = self.sizes(market).to_numpy()
-        values = np.full(wanted.shape, np.nan)
+        # Before the warm-up nothing is decided, so what lies further back than a position is held for is not asked.
+        begin = self.warmup - 1
+        skipped = max(begin - self.hold - 1, 0)
+        wanted = self._sizes(market, skipped)
+        values = np.full(market.close.shape, np.nan)
         present = market.close.notna().to_numpy()
-        share, begin = 1.0 / len(market.symbols), self.warmup - 1
-        for column in range(wanted.shape[1]):
+        share = 1.0 / len(market.symbols)
+        for column in range(values.shape[1]):
             rows = np.flatnonzero(present[:, column])
-            values[rows[begin:], column] = self._decisions(wanted[rows, column])[begin:] * share
+            deciding = rows[begin:]
+            if len(deciding):
+                asked = rows[rows >= skipped]
+                targets = self._decisions(wanted[asked - skipped, column])
+                values[deciding, column] = targets[len(asked) - len(deciding) :] * share
         return pd.DataFrame(values, index=market.index, columns=market.close.columns)
 
     def _decisions(self, sizes: Floats) -> Floats:
         """Targets of one symbol by its own bars, before its part is taken."""
-        traded = np.nan_to_num(sizes)
+        position = np.nan_to_num(sizes)
         if self.hold:
-            position = self._stepped(rolling_mean(pd.Series(traded), self.hold).to_numpy())
-            changes = position != np.concatenate(([0.0], position[:-1]))[: len(position)]
-        else:
-            position = self._stepped(traded)
-            changes = (position != 0.0) & (position != np.concatenate(([0.0], position[:-1]))[: len(position)])
+            position = means_of(position, self.hold)
+        position = self._stepped(position)
+        changes = position != np.concatenate(([0.0], position[:-1]))[: len(position)]
+        if not self.hold:
+            changes &= position != 0.0
         return np.where(changes, position, np.nan)
 
     def sizes(self, market: Market) -> pd.DataFrame:
@@ -161,24 +169,21 @@ class QuantileSignal(Strategy):
         Raises:
             ValidationError: the market has no forecasts.
         """
+        return pd.DataFrame(self._sizes(market), index=market.index, columns=market.close.columns)
+
+    def _sizes(self, market: Market, skipped: int = 0) -> Floats:
+        """The same from a row on, (T - skipped, N)."""
         missing = [name for name in QUANTILES if name not in market]
         if missing:
             raise ValidationError(
                 f"QuantileSignal: the market has no field {', '.join(missing)}; join the forecasts first: "
                 "data.with_predictions(market, predictions).market"
             )
-        q10, q50, q90 = (market[name].to_numpy(dtype=np.float64) for name in QUANTILES)
-        risk, variance, multiplier = self._regimes_of(market)
+        q10, q50, q90 = (market[name].to_numpy(dtype=np.float64)[skipped:] for name in QUANTILES)
+        risk, variance, multiplier = (None if one is None else one[skipped:] for one in self._regimes_of(market))
+        volatility = self._volatility(market)[skipped:] if self.method in _OF_VOLATILITY else None
         side = self._rule.side(q10, q50, q90, vol_risk=risk, variance_regime=variance)
-        held = self._sizing.weights(
-            side,
-            q10,
-            q50,
-            q90,
-            volatility=self._volatility(market),
-            multiplier=multiplier,
-        )
-        return pd.DataFrame(held, index=market.index, columns=market.close.columns)
+        return self._sizing.weights(side, q10, q50, q90, volatility=volatility, multiplier=multiplier)
 
     def _regimes_of(self, market: Market) -> tuple[Floats | None, Floats | None, Floats | None]:
         """Variance, its regime as the rule counts them, and the multiplier; None where nobody asks for it."""
@@ -196,14 +201,12 @@ class QuantileSignal(Strategy):
     def _volatility(self, market: Market) -> Floats:
         """Annual, of the symbol's own bars: population deviation of its log returns x sqrt(bars a year)."""
         yearly = np.sqrt(bars_per_year(market.timeframe))
-        close = market.close
+        close = market.close.to_numpy(dtype=np.float64)
         found = np.full(close.shape, np.nan)
-        for column, symbol in enumerate(market.symbols):
-            traded = close[symbol].dropna()
-            if len(traded) > 1:
-                rows = np.flatnonzero(close[symbol].notna().to_numpy())[1:]
-                returns = pd.Series(np.diff(np.log(traded.to_numpy())))
-                found[rows, column] = rolling_deviation(returns, self.volatility_bars).to_numpy() * yearly
+        for column in range(close.shape[1]):
+            rows = np.flatnonzero(~np.isnan(close[:, column]))
+            returns = np.diff(np.log(close[rows, column]))
+            found[rows[1:], column] = deviations_of(returns, self.volatility_bars) * yearly
         return found
 
     def _stepped(self, sizes: Floats) -> Floats:

@@ -25,11 +25,8 @@ def rolling_mean(values: pd.Series, bars: int) -> pd.Series:
     Raises:
         ValidationError: `bars` is no whole number of at least 1.
     """
-    from research.strategies.window_kernel import means
-
     _check_bars("rolling_mean", bars)
-    known = means(_array(values), int(bars)) if bars <= len(values) else np.empty(0)
-    return pd.Series(_padded(known, len(values)), index=values.index)
+    return pd.Series(means_of(_array(values), int(bars)), index=values.index)
 
 
 @indicator
@@ -41,12 +38,23 @@ def rolling_deviation(values: pd.Series, bars: int) -> pd.Series:
     Raises:
         ValidationError: `bars` is no whole number of at least 1.
     """
-    from research.strategies.window_kernel import deviations
-
     _check_bars("rolling_deviation", bars)
-    mean = np.array(rolling_mean(values, bars), dtype=np.float64)[bars - 1 :]
-    known = deviations(_array(values), mean.copy(), int(bars)) if len(mean) else np.empty(0)
-    return pd.Series(_padded(known, len(values)), index=values.index)
+    return pd.Series(deviations_of(_array(values), int(bars)), index=values.index)
+
+
+def means_of(values: np.ndarray, bars: int) -> np.ndarray:
+    """`rolling_mean` of an array (T,) of float64 that may be written to; nothing is checked."""
+    from research.strategies.window_kernel import means
+
+    return _padded(means(values, bars) if bars <= len(values) else np.empty(0), len(values))
+
+
+def deviations_of(values: np.ndarray, bars: int) -> np.ndarray:
+    """`rolling_deviation` of an array (T,) of float64 that may be written to; nothing is checked."""
+    from research.strategies.window_kernel import deviations, means
+
+    known = deviations(values, means(values, bars), bars) if bars <= len(values) else np.empty(0)
+    return _padded(known, len(values))
 
 
 def _check_bars(name: str, bars: int) -> None:

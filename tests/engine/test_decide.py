@@ -11,6 +11,7 @@ from hypothesis import given, settings
 import research.strategies as library
 from data import Market, ValidationError, load_sample
 from engine import Exits, Strategy
+from engine.strategy import label
 from research.strategies import BollingerReversion, CrossMomentum, QuantileSignal, SmaCross, SmaRsi
 from tests.forecast_fields import with_made_forecasts
 
@@ -174,3 +175,9 @@ def test_window_shorter_than_the_warm_up_is_refused(window):
 def test_table_that_does_not_end_with_the_window_is_refused(window, shape):
     with pytest.raises(ValidationError, match="Returns"):
         Returns(shape).decide(window)
+
+
+def test_label_of_a_strategy_with_many_parameters_names_those_that_are_not_usual():
+    assert label(QuantileSignal(cost=0.003, hold=48)) == "QuantileSignal(cost=0.003, hold=48)"
+    assert label(QuantileSignal(shorts=False, step=0)) == "QuantileSignal(shorts=False, step=0)"
+    assert label(SmaCross()) == "SmaCross(fast=20, slow=50, weight=1.0, below=0.0)"
