@@ -38,8 +38,13 @@ def rolling_deviation(values: pd.Series, bars: int) -> pd.Series:
     Raises:
         ValidationError: `bars` is no whole number of at least 1.
     """
+    from research.strategies.window_kernel import deviations
+
     _check_bars("rolling_deviation", bars)
-    return pd.Series(deviations_of(_array(values), int(bars)), index=values.index)
+    # A sweep has the mean already, more often than not.
+    mean = np.array(rolling_mean(values, bars), dtype=np.float64)[bars - 1 :]
+    known = deviations(_array(values), mean.copy(), int(bars)) if len(mean) else np.empty(0)
+    return pd.Series(_padded(known, len(values)), index=values.index)
 
 
 def means_of(values: np.ndarray, bars: int) -> np.ndarray:
