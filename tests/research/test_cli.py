@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from data import read_predictions
 from engine.result import Result
 from research.cli import app
 
@@ -251,8 +252,16 @@ def test_demo_leaves_page_and_results_and_prints_where(tmp_path):
     assert "Parity of backtest and paper: the same" in run.stdout
     assert "fill timing" in run.stdout and "fill timing" in page.read_text()
     assert "the Hummingbot baseline" in page.read_text()
-    kept = {path.name: Result.read_parquet(path) for path in (tmp_path / "demo").glob("*.parquet")}
-    assert set(kept) == {"backtest.parquet", "paper.parquet", "hummingbot.parquet", "equal-terms.parquet"}
-    assert kept["backtest.parquet"].cash == kept["hummingbot.parquet"].cash
-    assert len(kept["backtest.parquet"].orders) > 100
-    assert len(kept["hummingbot.parquet"].orders) > 100
+    assert "Buying equal parts and holding them returned" in page.read_text()
+    forecasts = read_predictions(tmp_path / "demo" / "forecasts.parquet", "30m")
+    assert len(forecasts) > 80_000 and len(forecasts.symbols) == 5
+    names = ("backtest", "paper", "holding", "hummingbot", "equal-terms")
+    kept = {name: Result.read_parquet(tmp_path / "demo" / f"{name}.parquet") for name in names}
+    assert len({result.cash for result in kept.values()}) == 1
+    assert len(kept["holding"].orders) == 5
+    assert all(len(kept[name].orders) > 100 for name in ("backtest", "hummingbot", "equal-terms"))
+    # What was traded was known: no order before the first forecast could be acted on.
+    assert kept["backtest"].orders["decided_at"].min() >= forecasts.table["made_on"].min()
+    report = (tmp_path / "demo" / "forecasts.html").read_text()
+    assert str(tmp_path / "demo" / "forecasts.html") in run.stdout
+    assert "pinball loss is" in report and "pinball loss is" in run.stdout
