@@ -106,6 +106,13 @@ def shown(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({name: values for name, values in told.items() if values is not None}, index=table.index)
 
 
+def markdown(table: pd.DataFrame) -> str:
+    """The table in words, as Markdown."""
+    words = shown(table).reset_index()
+    rows = [list(map(str, words.columns)), ["---"] * len(words.columns), *words.astype(str).to_numpy().tolist()]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
 def _hummingbot(
     market: Market, strategy: QuantileSignal, cash: float, costs: Costs, venue: Venue, config: ControllerConfig
 ) -> Result:
@@ -203,4 +210,4 @@ def sample_forecasts() -> pd.DataFrame:
 if __name__ == "__main__":
     rules_table, steps_table = old_forecasts(Path(sys.argv[1]))
     for text in (rules_table, steps_table, sample_forecasts()):
-        sys.stdout.write(f"{shown(text).to_string()}\n\n")
+        sys.stdout.write(f"{markdown(text)}\n\n")
