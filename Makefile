@@ -28,7 +28,7 @@ $(INSTALLED): requirements.lock pyproject.toml scripts/install
 	@sh scripts/install
 	@touch $@
 
-demo: $(INSTALLED) ## A strategy through both engines beside the baseline: bundled candles, no network
+demo: $(INSTALLED) ## Forecasts through both engines beside Hummingbot: bundled candles, no network
 	@$(BIN)/ladder demo $(ARGS)
 
 test: $(INSTALLED) ## The tests, all but the slow ones

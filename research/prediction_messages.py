@@ -14,7 +14,7 @@ from typing import Final
 import pandas as pd
 
 from data.errors import ValidationError
-from data.livestream import PREDICTION, REPLAY, LivestreamMessage
+from data.livestream import PREDICTION, REPLAY, LivestreamMessage, pair_of
 from data.predictions import QUANTILES, Predictions
 from data.readers import read_table, to_numbers, with_time_column
 from data.timeframe import parse_timeframe
@@ -67,6 +67,7 @@ class Recipe:
             missing = [name for name in self.features if name not in table.columns]
             if missing:
                 raise ValidationError(f"no column {', '.join(missing)} (found: {', '.join(map(str, table.columns))})")
+            table = self._of_pair(table)
             sure = ("tier_confidence",) if "tier_confidence" in table.columns else ()
             # Features are for whoever reads the message: text among them is no fault, so they are looked up by row.
             numbered = table.drop(columns="symbol", errors="ignore").assign(_row=range(len(table)))
@@ -83,6 +84,17 @@ class Recipe:
         for name in self.features:
             records[name] = table[name].to_numpy()[rows]
         return records[[*QUANTILES, *sure, *self.features]]
+
+    def _of_pair(self, table: pd.DataFrame) -> pd.DataFrame:
+        """The rows of this pair, of a file that names symbols."""
+        if "symbol" not in table.columns:
+            return table
+        wanted = pair_of(self.pair)
+        mine = table["symbol"].map(lambda symbol: isinstance(symbol, str) and pair_of(symbol) == wanted)
+        if not mine.any():
+            found = ", ".join(sorted({str(symbol) for symbol in table["symbol"]}))
+            raise ValidationError(f"no record of {wanted} (found: {found})")
+        return table.loc[mine].reset_index(drop=True)
 
     @property
     def bar(self) -> pd.Timedelta:

@@ -11,6 +11,7 @@ own backtester on the net position that the executors stand for.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -100,7 +101,9 @@ class EqualTerms:
         return self.shown().to_string()
 
 
-def equal_terms(run: BaselineRun, *, costs: Costs | None = None, venue: Venue | None = None) -> EqualTerms:
+def equal_terms(
+    run: BaselineRun, *, costs: Costs | None = None, venue: Venue | Mapping[str, Venue] | None = None
+) -> EqualTerms:
     """Put a baseline on the terms of a strategy's run.
 
     Args:

@@ -159,7 +159,7 @@ class QuantileSignal(Strategy):
         changes = position != np.concatenate(([0.0], position[:-1]))[: len(position)]
         if not self.hold:
             changes &= position != 0.0
-        return np.where(changes, position, np.nan)
+        return np.where(changes, position + 0.0, np.nan)
 
     def sizes(self, market: Market) -> pd.DataFrame:
         """What each bar's forecast is worth by itself: a signed fraction of a symbol's part, 0 for no trade.

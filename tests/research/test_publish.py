@@ -209,6 +209,11 @@ def test_rows_without_a_prediction_are_left_out_and_zones_are_asked_for(tmp_path
     assert len(recipe.read(path)) == 2
     table.iloc[::-1].to_csv(path)
     assert recipe.read(path).index.is_monotonic_increasing
+    both = pd.concat([table.assign(symbol="BTC/USDT:USDT"), (3 * table).assign(symbol="ETH/USDT")])
+    both.to_csv(path)
+    np.testing.assert_allclose(recipe.read(path)["q50"], table["q50"].dropna())
+    with pytest.raises(ValidationError, match=r"no record of XRP/USDT .found: BTC/USDT:USDT, ETH/USDT"):
+        Recipe("XRP/USDT", "1h", 3600.0).read(path)
     table.tz_localize(None).to_csv(path)
     with pytest.raises(ValidationError, match="no time zone"):
         recipe.read(path)
