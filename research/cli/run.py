@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from data.errors import ValidationError
 from research.cli import forecasts, terms
 from research.cli.inputs import SAMPLE, market_from, require_writable, strategy_from
 from research.cli.tables import print_comparison, say_while_waiting
@@ -16,11 +17,18 @@ if TYPE_CHECKING:
     from data.market import Market
     from engine.result import Result
     from engine.strategy import Strategy
+    from research.strategy_card import Card
 
 # Cuts and later starts of `engine.check_causality`: what it takes by default, and a search.
 _PLACES = {"few": (16, 24), "thorough": (50, 100)}
 
-Name = Annotated[str, typer.Argument(metavar="STRATEGY", help="A library strategy, module:Class or file.py:Class.")]
+# What a card leaves to the command.
+_BESIDE_A_CARD = ("strategy", "out", "tearsheet", "causality")
+
+Name = Annotated[
+    str,
+    typer.Argument(metavar="STRATEGY", help="A library strategy, module:Class, file.py:Class, or a card (.toml)."),
+]
 Parameter = Annotated[
     list[str] | None, typer.Option("--param", "-p", metavar="KEY=VALUE", help="A parameter; may come again.")
 ]
@@ -62,7 +70,9 @@ _HELP = {
 
     Example: `ladder backtest SmaCross -p fast=48 -p slow=336 -s BTC/USD --out sma.parquet`
 
-    With barriers and limits: `ladder backtest SmaCross --stop-loss 0.05 --trailing 0.03,0.02 --max-drawdown 0.2`""",
+    With barriers and limits: `ladder backtest SmaCross --stop-loss 0.05 --trailing 0.03,0.02 --max-drawdown 0.2`
+
+    From a card, which says it all (docs/card.md): `ladder backtest strategy.toml --tearsheet page.html`""",
     "paper": """Run a strategy bar by bar in the event-driven paper broker (backtrader).
 
     Example: `ladder paper SmaCross -p fast=48 -p slow=336 -s BTC/USD --out sma-paper.parquet`""",
@@ -74,6 +84,7 @@ def run_command(broker: str) -> Callable[..., None]:
     checked: Causality = "few" if broker == "backtest" else "off"
 
     def run(
+        ctx: typer.Context,
         strategy: Name,
         param: Parameter = None,
         data: Data = SAMPLE,
@@ -116,11 +127,12 @@ def run_command(broker: str) -> Callable[..., None]:
         delay: forecasts.Delay = "0s",
         daily: forecasts.Daily = None,
     ) -> None:
-        from engine import brokers
-        from engine.strategy import label
-
         require_writable("--out", out)
         require_writable("--tearsheet", tearsheet)
+        if strategy.endswith(".toml"):
+            card = card_alone(ctx, strategy, _BESIDE_A_CARD)
+            _run(broker, card.made(), card.bars(), card.terms(), causality, out, tearsheet)
+            return
         chosen = strategy_from(strategy, param or [])
         chosen = terms.with_exits(chosen, stop_loss, take_profit, trailing, time_limit)
         costs = terms.costs_of(fee, maker_fee, slippage, borrow, fee_in)
@@ -137,19 +149,59 @@ def run_command(broker: str) -> Callable[..., None]:
         )
         market = market_from(data, symbol or [], timeframe, since, until, store)
         market = forecasts.with_forecasts(market, predictions, horizon, delay, daily)
-        check_causality(chosen, market, causality)
-        say_while_waiting(f"{broker}: {label(chosen)} over {len(market):,} bars of {', '.join(market.symbols)}")
-        result = getattr(brokers, broker)(chosen, market, cash=cash, costs=costs, venue=venue, risk=risk, orders=orders)
-        _show(result)
-        if out is not None:
-            typer.echo(f"wrote {result.to_parquet(out)}")
-        if tearsheet is not None:
-            from reports import tearsheet as write_tearsheet
-
-            typer.echo(f"wrote {write_tearsheet(result, path=tearsheet)}")
+        settled = {"cash": cash, "costs": costs, "venue": venue, "risk": risk, "orders": orders}
+        _run(broker, chosen, market, settled, causality, out, tearsheet)
 
     run.__doc__ = _HELP[broker]
     return run
+
+
+def _run(
+    broker: str,
+    strategy: Strategy,
+    market: Market,
+    settled: dict[str, Any],
+    causality: str,
+    out: Path | None,
+    tearsheet: Path | None,
+) -> None:
+    """Check, run, show, write."""
+    from engine import brokers
+    from engine.strategy import label
+
+    check_causality(strategy, market, causality)
+    say_while_waiting(f"{broker}: {label(strategy)} over {len(market):,} bars of {', '.join(market.symbols)}")
+    result = getattr(brokers, broker)(strategy, market, **settled)
+    _show(result)
+    if out is not None:
+        typer.echo(f"wrote {result.to_parquet(out)}")
+    if tearsheet is not None:
+        from reports import tearsheet as write_tearsheet
+
+        typer.echo(f"wrote {write_tearsheet(result, path=tearsheet)}")
+
+
+def card_alone(context: typer.Context, path: str, beside: Collection[str]) -> Card:
+    """The card of a command, which says all that the command's other options would.
+
+    Raises:
+        ValidationError: an option is given beside it, or the card is wrong.
+    """
+    from research.strategy_card import read_card
+
+    given = [
+        max(option.opts, key=len)
+        for option in context.command.params
+        if option.name is not None and option.name not in beside and _is_given(context, option.name)
+    ]
+    if given:
+        raise ValidationError(f"{path}: {', '.join(given)} beside a card, which says so itself; change the card")
+    return read_card(path)
+
+
+def _is_given(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 def check_causality(strategy: Strategy, market: Market, places: str) -> None:
