@@ -132,7 +132,7 @@ def test_parameters_and_figures_are_checked_as_everywhere(tmp_path: Path) -> Non
         read_card(write(tmp_path, CARD.replace("fast = 12", "fats = 12"))).made()
     with pytest.raises(ValidationError, match="fast 60 must be below slow 48"):
         read_card(write(tmp_path, CARD.replace("fast = 12", "fast = 60"))).made()
-    with pytest.raises(ValidationError, match="stop_loss 1.5 must be below 1"):
+    with pytest.raises(ValidationError, match=r"stop_loss 1.5 must be below 1"):
         read_card(write(tmp_path, CARD.replace("stop_loss = 0.05", "stop_loss = 1.5"))).made()
     with pytest.raises(ValidationError, match=r"\[exits\] time_limit 'soon': write it as"):
         read_card(write(tmp_path, CARD.replace('"7D"', '"soon"'))).made()
