@@ -13,7 +13,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -141,6 +141,41 @@ class Result:
                 "unexplained": final - explained,
             },
             name=self.name,
+        )
+
+    def since(self, time: pd.Timestamp) -> Result:
+        """The run from a bar on, as if it had begun there: for a strategy that had to know earlier bars to decide.
+
+        Args:
+            time: opening time of the first bar that is to count, UTC.
+
+        Raises:
+            ValidationError: it is no bar of the run, or something was decided, held or charged before it.
+        """
+        index = pd.DatetimeIndex(self.equity.index)
+        if time not in index:
+            raise ValidationError(f"{self.name}: since({time}): no bar of the run opens then")
+        first = int(index.get_loc(time))
+        orders, events, charges = self.orders, self.risk_events, self.charges
+        before = (
+            int((orders["decided_at"] < time).sum()),
+            int((events["at"] < time).sum()),
+            int((charges["at"] < time).sum()),
+        )
+        if any(before) or self.positions.iloc[:first].to_numpy().any():
+            raise ValidationError(
+                f"{self.name}: since({time}): {before[0]} orders, {before[1]} risk events and {before[2]} charges lie "
+                "before it; begin where the first decision is"
+            )
+        rows = slice(first, None)
+        return replace(
+            self,
+            equity=self.equity.iloc[rows],
+            positions=self.positions.iloc[rows],
+            prices=self.prices.iloc[rows],
+            high=None if self.high is None else self.high.iloc[rows],
+            low=None if self.low is None else self.low.iloc[rows],
+            meta={**self.meta, "bars": len(index) - first, "bars_before": first},
         )
 
     def stats(self) -> pd.Series:

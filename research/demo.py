@@ -98,9 +98,10 @@ def run_demo(
     strategy = QuantileSignal(cost=2 * (FEE + SLIPPAGE), hold=HORIZON, window=WINDOW, shorts=False)
     # From the first forecast on, and the bars before it that the strategy needs to know.
     first = int(market.index.searchsorted(walk.table["made_on"].min()))
-    judged = market.iloc(max(first - strategy.warmup + 1, 0), None)
-    joined = with_predictions(judged, Predictions.from_table(walk.table, market.timeframe))
-    judged = joined.market
+    known = market.iloc(max(first - strategy.warmup + 1, 0), None)
+    joined = with_predictions(known, Predictions.from_table(walk.table, market.timeframe))
+    warm = joined.market
+    judged = warm.loc[market.index[first] :]
     terms: dict[str, Any] = {
         "cash": CASH,
         "costs": Costs(fee=FEE, slippage=SLIPPAGE),
@@ -108,9 +109,10 @@ def run_demo(
     }
     bars = f"{len(judged):,} bars"
     say(f"Backtest: QuantileSignal on the forecasts over {bars} (vectorbt)")
-    fast = backtest(strategy, judged, **terms)
+    # All are judged over the bars with forecasts: the strategy has seen those before, and traded on none.
+    fast = backtest(strategy, warm, **terms).since(judged.index[0])
     say(f"Paper: the same, bar by bar over {bars} (backtrader)")
-    slow = paper(strategy, judged, **terms)
+    slow = paper(strategy, warm, **terms).since(judged.index[0])
     say("Parity: equity at every bar, orders one by one")
     verdict = parity(fast, slow)
     held = hold(judged, **terms)

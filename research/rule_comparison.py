@@ -10,7 +10,7 @@ costs, venue and execution rules (`reports.hummingbot.equal_terms`).
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -49,23 +49,38 @@ def compare_rules(
         costs (fees and slippage, quote currency).
     """
     rows: dict[tuple[str, str], dict[str, float]] = {}
+    begin = first_forecast(rules.values())
     for name, (market, strategy) in rules.items():
-        rows[name, "Hummingbot"] = figures_of(_hummingbot(market, strategy, cash, costs, venue, config))
-        rows[name, "Ladder"] = figures_of(backtest(strategy, market, cash=cash, costs=costs, venue=venue))
-    rows["holding", ""] = figures_of(hold(next(iter(rules.values()))[0], cash=cash, costs=costs, venue=venue))
+        rows[name, "Hummingbot"] = figures_of(_hummingbot(market, begin, strategy, cash, costs, venue, config))
+        rows[name, "Ladder"] = figures_of(_ladder(market, begin, strategy, cash, costs, venue))
+    bars = next(iter(rules.values()))[0].loc[begin:]
+    rows["holding", ""] = figures_of(hold(bars, cash=cash, costs=costs, venue=venue))
     table = pd.DataFrame.from_dict(rows, orient="index")
     return table.set_axis(pd.MultiIndex.from_tuples(list(rows), names=["rule", "path"]))
 
 
 def compare_steps(steps: Mapping[str, Rule], *, cash: float, costs: Costs, venue: Venue) -> pd.DataFrame:
     """What each step from one rule to another changes, by Ladder alone: figures of `compare_rules`, and `change`."""
+    begin = first_forecast(steps.values())
     rows = {
-        name: figures_of(backtest(strategy, market, cash=cash, costs=costs, venue=venue))
+        name: figures_of(_ladder(market, begin, strategy, cash, costs, venue))
         for name, (market, strategy) in steps.items()
     }
     table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("step")
     table.insert(1, "change", table["total_return"].diff())
     return table
+
+
+def first_forecast(rules: Iterable[Rule]) -> pd.Timestamp:
+    """The first bar on which a rule has a forecast: earlier bars, for the memory of its regimes, count for none."""
+    first = [market.index[int(market["q50"].notna().any(axis=1).to_numpy().argmax())] for market, _ in rules]
+    return min(first)
+
+
+def _ladder(
+    market: Market, begin: pd.Timestamp, strategy: QuantileSignal, cash: float, costs: Costs, venue: Venue
+) -> Result:
+    return backtest(strategy, market, cash=cash, costs=costs, venue=venue).since(begin)
 
 
 def figures_of(result: Result) -> dict[str, float]:
@@ -114,13 +129,21 @@ def markdown(table: pd.DataFrame) -> str:
 
 
 def _hummingbot(
-    market: Market, strategy: QuantileSignal, cash: float, costs: Costs, venue: Venue, config: ControllerConfig
+    market: Market,
+    begin: pd.Timestamp,
+    strategy: QuantileSignal,
+    cash: float,
+    costs: Costs,
+    venue: Venue,
+    config: ControllerConfig,
 ) -> Result:
     """The net position of controllers that a rule's sides drive, on Ladder's rules."""
     from dataclasses import replace
 
     index, columns = market.index, market.close.columns
     sides = pd.DataFrame(np.sign(np.nan_to_num(strategy.sizes(market).to_numpy())), index=index, columns=columns)
+    market, sides = market.loc[begin:], sides.loc[begin:]
+    index = market.index
     width = pd.DataFrame(spread_target(*(market[name] for name in ("q10", "q50", "q90"))), index=index, columns=columns)
     slippage = float(costs.slippage)  # type: ignore[arg-type]  # a fraction here
     config = replace(config, total_amount_quote=cash / len(columns), trade_cost=costs.taker_fee + slippage)
@@ -171,13 +194,13 @@ def old_forecasts(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     old, mended = QuantileSignal.old(), QuantileSignal(cost=0.0012)
     own_side = replace(old, short_by_own_side=True)
     costed = replace(own_side, cost=0.0012)
-    sized = replace(costed, legacy_sizing=False, step=0.02)
+    sized = replace(costed, method="kelly", step=0.02)
     steps = {
         "the old rule, acting an hour early": (at_once, old),
         "acting in the hour that is forecast": (on_time, old),
         "shorts judged by their own odds": (on_time, own_side),
         "a trade must earn its cost": (on_time, costed),
-        "mended Kelly sizes, in steps of 2%": (on_time, sized),
+        "mended Kelly sizes for the old blend, in steps of 2%": (on_time, sized),
         "sizes by regime": (on_time, replace(sized, regimes=True)),
         "held for its hour alone: the mended rule": (on_time, mended),
     }
@@ -195,11 +218,12 @@ def sample_forecasts() -> pd.DataFrame:
     walk = walk_forward_predictions(QuantileModel(horizon=HORIZON), market, WalkForwardPlan())
     mended = QuantileSignal(cost=2 * (FEE + SLIPPAGE), hold=HORIZON, window=WINDOW, shorts=False)
     old = QuantileSignal.old(window=WINDOW, shorts=False)
+    overlapping = QuantileSignal.old(window=WINDOW, shorts=False, hold=HORIZON)
     first = int(market.index.searchsorted(walk.table["made_on"].min()))
     bars = market.iloc(max(first - mended.warmup + 1, 0), None)
     bars = with_predictions(bars, Predictions.from_table(walk.table, market.timeframe)).market
     return compare_rules(
-        {"old rule": (bars, old), "mended rule": (bars, mended)},
+        {"old rule": (bars, old), "old rule, held for a day": (bars, overlapping), "mended rule": (bars, mended)},
         cash=CASH,
         costs=Costs(fee=FEE, slippage=SLIPPAGE),
         venue=Venue(amount_step=0.0001, min_notional=10.0),

@@ -121,6 +121,12 @@ def predict(
     known_at = fitted.training.known_at
     wanted = None if since is None else utc_time(since, "--since")
     first = wanted if in_sample else max(known_at, wanted) if wanted is not None else known_at
+    if wanted is not None and first != wanted:
+        typer.echo(
+            f"the model was trained on bars up to {known_at:%Y-%m-%d %H:%M}Z: it predicts those after, and not from "
+            f"--since {wanted:%Y-%m-%d %H:%M}Z on (--in-sample for all)",
+            err=True,
+        )
     table = fitted.predict(market, since=first)
     if table.empty:
         raise ValidationError(

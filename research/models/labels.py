@@ -19,20 +19,25 @@ from data.market import Market
 from data.timeframe import parse_timeframe
 
 
-def forward_returns(market: Market, horizon: int = 1) -> pd.DataFrame:
+def forward_returns(market: Market, horizon: int = 1, delay: int = 0) -> pd.DataFrame:
     """Return of each decision, a fraction, time by symbol; NaN where it is not known, as in the last 1 + h rows.
 
     Args:
         market: the bars.
-        horizon: bars from the fill to the end of the label, at least 1.
+        horizon: bars from the next open to the end of the label, at least 1.
+        delay: bars after the next open at which the label begins: a forecast that can be acted on that much later.
 
     Raises:
-        ValidationError: `horizon` is not such a number.
+        ValidationError: `horizon` is not such a number, or the label begins when it is over.
     """
     check_horizon("forward_returns", horizon)
+    if not 0 <= delay < horizon:
+        raise ValidationError(
+            f"forward_returns: delay {delay!r} must be a number of bars below the horizon {horizon!r}"
+        )
     step = parse_timeframe(market.timeframe)
     opens = market.open
-    entry = opens.reindex(market.index + step).to_numpy()
+    entry = opens.reindex(market.index + (1 + int(delay)) * step).to_numpy()
     leave = opens.reindex(market.index + (1 + int(horizon)) * step).to_numpy()
     present = market.close.notna().to_numpy()
     return pd.DataFrame(leave / entry - 1.0, index=opens.index, columns=opens.columns).where(present)

@@ -108,7 +108,8 @@ def model_report(
             first counts.
         market: the bars, best from long before the first prediction: the benchmarks learn from them.
         label: realised return by the bar it is predicted on, time by symbol, or a Series where there is one symbol; by
-            default what a decision earns (`forward_returns`). It ends `horizon` after the bar's close.
+            default what a decision earns (`forward_returns`): from the first open at which they can be acted on
+            (available_at) to `horizon` after their bar's close.
         resamples: draws of the bootstrap.
         seed: of the draws; the same call gives the same report.
 
@@ -117,7 +118,7 @@ def model_report(
             too few predictions have a label and a benchmark.
     """
     table, horizon = _checked(predictions, market, resamples)
-    labels = _labels(label, market, horizon)
+    labels = _labels(label, market, horizon, table)
     return _Judged(table, market, labels, horizon).report(resamples, seed)
 
 
@@ -291,9 +292,12 @@ def _checked(predictions: Any, market: Market, resamples: int) -> tuple[pd.DataF
     return kept.drop_duplicates(keys), pd.Timedelta(horizons[0])
 
 
-def _labels(label: pd.DataFrame | pd.Series | None, market: Market, horizon: pd.Timedelta) -> pd.DataFrame:
+def _labels(
+    label: pd.DataFrame | pd.Series | None, market: Market, horizon: pd.Timedelta, table: pd.DataFrame
+) -> pd.DataFrame:
+    step = parse_timeframe(market.timeframe)
     if label is None:
-        return forward_returns(market, int(horizon // parse_timeframe(market.timeframe)))
+        return forward_returns(market, int(horizon // step), _delay(table, step))
     if isinstance(label, pd.Series):
         if len(market.symbols) != 1:
             raise ValidationError(
@@ -307,6 +311,24 @@ def _labels(label: pd.DataFrame | pd.Series | None, market: Market, horizon: pd.
     if not label.index.isin(market.index).any():
         raise ValidationError("model_report: no time of label is a bar of the market; index it by opening times, UTC")
     return label.reindex(market.index)[list(market.symbols)].astype(np.float64)
+
+
+def _delay(table: pd.DataFrame, step: pd.Timedelta) -> int:
+    """Bars from the next open to the first one at which the predictions can be acted on.
+
+    Raises:
+        ValidationError: they differ in it.
+    """
+    if "available_at" not in table:
+        return 0
+    late = (table["available_at"] - table["made_on"]).dt.total_seconds().to_numpy() / step.total_seconds() - 1.0
+    delays = np.unique(np.ceil(late - 1e-9).clip(min=0.0))
+    if len(delays) > 1:
+        raise ValidationError(
+            f"model_report: predictions are available {delays[0]:g} to {delays[-1]:g} bars after the bar they rest on, "
+            "so no one return is what they could earn; give those returns as label=..., or judge them apart"
+        )
+    return int(delays[0])
 
 
 def _pinball(label: np.ndarray, forecast: np.ndarray) -> np.ndarray:

@@ -22,7 +22,8 @@ class SmaRsi(Strategy):
     """Buy while the fast average is above the slow one and RSI is not overbought; sell in the mirrored case.
 
     A target is given on the bar on which such a signal begins: 1 for `order_notional` of quote, 0 to sell all. While
-    one is held a further buy signal does nothing; after a stop or a profit was taken the next one buys again. What was
+    one is held a further buy signal does nothing (without `order_notional` it brings the position back to its part of
+    equity); after a stop or a profit was taken the next one buys again. What was
     wrong in the notebook and is not here: its barriers were printed and never watched, it bought again in every cycle,
     and 24 bars of history made its slow average one of 24 bars.
 

@@ -6,8 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from data import load_sample
 from data.errors import ValidationError
+from engine import backtest
 from engine.result import ORDER_COLUMNS, Result, order_table
+from research.strategies import SmaCross
 
 
 def make_result(count=2, bars=6):
@@ -109,3 +112,19 @@ def test_repr_says_what_ran_and_what_came_of_it():
 def test_result_can_be_pickled_for_worker_processes():
     back = pickle.loads(pickle.dumps(make_result()))
     pd.testing.assert_series_equal(back.equity, make_result().equity)
+
+
+def test_run_since_a_bar_is_the_run_without_the_idle_bars_before_it():
+    market = load_sample(["BTC/USD"]).iloc(0, 2_000)
+    whole = backtest(SmaCross(48, 336), market)
+    first = whole.orders["decided_at"].iloc[0]
+    part = whole.since(first)
+    assert part.equity.index[0] == first and part.meta["bars"] == len(part.equity)
+    assert part.cash == whole.cash == part.equity.iloc[0]
+    assert part.stats()["total_return"] == whole.stats()["total_return"]
+    assert part.stats()["days"] < whole.stats()["days"]
+    pd.testing.assert_frame_equal(part.trades, whole.trades)
+    with pytest.raises(ValidationError, match=r"since.*: 1 orders, 1 risk events and 0 charges lie before it"):
+        whole.since(whole.orders["decided_at"].iloc[1])
+    with pytest.raises(ValidationError, match="no bar of the run opens then"):
+        whole.since(first + pd.Timedelta("1min"))

@@ -72,7 +72,7 @@ def test_cost_and_threshold_must_be_earned() -> None:
 
 
 def test_size_is_the_methods_rounded_to_steps_and_shared_by_the_symbols() -> None:
-    plain = {**PLAIN, "method": "kelly"}
+    plain = {name: value for name, value in PLAIN.items() if name != "fraction"} | {"method": "kelly"}
     size = float(kelly(*UP, max_weight=0.5))
     assert given(QuantileSignal(**plain), UP) == [pytest.approx(size)]
     assert given(QuantileSignal(**{**plain, "step": 0.05}), UP) == [pytest.approx(round(size / 0.05) * 0.05)]
@@ -100,6 +100,37 @@ def test_worst_volatility_never_gets_the_largest_size() -> None:
     assert largest[4.0] == pytest.approx(largest.max() * 0.5 / 2.0, rel=0.3)
 
 
+def with_made_on(market: Market, *hours: float) -> Market:
+    """The market with the hour (of the warm-up's end) that each bar's forecast was made on."""
+    lead = len(market) - len(hours)
+    stamps = [*np.arange(lead) - 1_000.0, *hours]
+    return market.with_fields(made_on=pd.DataFrame(dict.fromkeys(market.symbols, stamps), index=market.index))
+
+
+def test_forecast_that_stands_for_several_bars_counts_once() -> None:
+    two = QuantileSignal(**PLAIN, hold=2)
+    market = with_made_on(market_of(*[UNKNOWN] * two.warmup, UP, UP, UP, UP, UNKNOWN), 0, 0, 0, 3, 3)
+    targets = two.targets(market)["A"].iloc[two.warmup :]
+    assert [None if np.isnan(x) else x for x in targets] == [0.25, None, 0.0, 0.25, None]
+
+
+def test_with_barriers_a_position_that_winds_down_is_not_bought_back_after_a_stop() -> None:
+    from engine import Exits
+
+    plain, guarded = QuantileSignal(**PLAIN, hold=3), QuantileSignal(**PLAIN, hold=3, exits=Exits(stop_loss=0.05))
+    path = (UP, UP, UP, NONE, NONE, NONE, DOWN)
+    part, short = pytest.approx(0.5 / 3), pytest.approx(-0.5 / 3)
+    assert given(plain, *path) == [part, pytest.approx(1.0 / 3), 0.5, pytest.approx(1.0 / 3), part, 0.0, short]
+    assert given(guarded, *path) == [part, pytest.approx(1.0 / 3), 0.5, None, None, 0.0, short]
+
+
+def test_old_rule_gives_the_size_of_the_first_trade_of_the_old_backtest() -> None:
+    strategy = QuantileSignal.old(adaptive=False, threshold=0.00050498)
+    first = (-0.0013124882698, 0.0002303424314, 0.0033673715832)
+    # Confidence 10 by a median below the tiers, 0.009 where volatility is not known: target_pct of the golden line.
+    assert strategy.sizes(market_of(first))["A"].iloc[0] == pytest.approx(0.0415257453, abs=1e-10)
+
+
 def test_market_without_forecasts_says_how_to_join_them() -> None:
     with pytest.raises(
         ValidationError, match=r"no field q10, q50, q90; join the forecasts first: data.with_predictions"
@@ -116,6 +147,13 @@ def test_market_without_forecasts_says_how_to_join_them() -> None:
         ({"cost": -0.1}, "cost -0.1 must be a fraction"),
         ({"max_weight": 1.5}, "QuantileSignal: .*max_weight 1.5"),
         ({"window": 0}, "window 0 must be a whole number"),
+        ({"fraction": 0.2}, "fraction 0.2 has no effect on method 'kelly'"),
+        ({"target_volatility": 0.3}, "target_volatility 0.3 has no effect on method 'kelly'"),
+        (
+            {"target_volatility": 0.3, "method": "volatility", "legacy_sizing": True},
+            "target_volatility 0.3 has no effect",
+        ),
+        ({"method": "enhanced", "legacy_sizing": True}, "legacy_sizing True has no effect on method 'enhanced'"),
     ],
 )
 def test_wrong_parameters_are_named(wrong: dict, message: str) -> None:

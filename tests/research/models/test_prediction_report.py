@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm, spearmanr
 
-from data import Market, ValidationError, read_candles
+from data import Market, ValidationError, load_sample, read_candles
 from research.models import WalkForwardPlan, forward_returns, model_report, walk_forward_predictions
 from research.models.benchmark_quantiles import LEAST_PAST, past_quantiles
 from research.models.features import volatility_scale
@@ -344,3 +344,25 @@ def test_a_label_that_is_none_is_named():
         model_report(table, market, label=label.reset_index(drop=True))
     with pytest.raises(ValidationError, match="resamples 5 must be"):
         model_report(table, market, resamples=5)
+
+
+def test_label_begins_where_the_predictions_can_be_acted_on() -> None:
+    """A forecast of the hour after next, available an hour after its bar: it is judged by that hour's return."""
+    market = load_sample(["BTC/USD"]).iloc(0, 600)
+    opens = market.open["BTC/USD"]
+    target = (opens.shift(-3) / opens.shift(-2) - 1.0).dropna()
+    step = pd.Timedelta("30min")
+    rng = np.random.default_rng(0)
+    noisy = target + rng.normal(0.0, 0.002, len(target))
+    table = pd.DataFrame(
+        {
+            "symbol": "BTC/USD", "made_on": target.index, "available_at": target.index + 2 * step, "horizon": 2 * step,
+            "q10": noisy - 0.01, "q50": noisy, "q90": noisy + 0.01,
+        }
+    )  # fmt: skip
+    late = model_report(table, market, resamples=20).ranks.loc["spearman", "value"]
+    early = model_report(table.assign(available_at=target.index + step), market, resamples=20)
+    assert late > 0.8 > early.ranks.loc["spearman", "value"]
+    mixed = table.assign(available_at=target.index + step * (1 + np.arange(len(target)) % 2))
+    with pytest.raises(ValidationError, match="available 0 to 1 bars after the bar"):
+        model_report(mixed, market, resamples=20)
