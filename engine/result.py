@@ -155,7 +155,7 @@ class Result:
         index = pd.DatetimeIndex(self.equity.index)
         if time not in index:
             raise ValidationError(f"{self.name}: since({time}): no bar of the run opens then")
-        first = int(index.get_loc(time))
+        first = int(index.searchsorted(time))
         orders, events, charges = self.orders, self.risk_events, self.charges
         before = (
             int((orders["decided_at"] < time).sum()),

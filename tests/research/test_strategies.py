@@ -28,7 +28,7 @@ SMALL: list[Strategy] = [
     CrossMomentum(lookback=2, every=1, top=1, weight=0.6, shorts=True),
     SmaRsi(2, 5, 3),
     SmaRsi(1, 2, 4, overbought=60.0, oversold=40.0),
-    QuantileSignal(window=3, volatility_bars=3, hold=2),
+    QuantileSignal(window=2, volatility_bars=3, hold=2),
     QuantileSignal(window=4, volatility_bars=2, hold=0, method="volatility", shorts=False, max_weight=1.0, step=0.1),
     QuantileSignal(adaptive=False, regimes=False, volatility_bars=2, method="fixed", fraction=1.0, max_weight=1.0),
 ]
