@@ -61,6 +61,18 @@ class Desk:
         self._opens: dict[int, float] = {}
         self._follows = run.setup.barriers.delta == run.setup.barriers.delta
 
+    def begin(self, time: int, closes: Mapping[int, tuple[int, float, float]]) -> None:
+        """The session begins while the bar that opened at `time` is open.
+
+        Args:
+            time: ns.
+            closes: by column, opening time, close and volume of the last closed bar.
+        """
+        self.account.begin(time)
+        for column, (seen, close, volume) in closes.items():
+            self.account.mark(column, close, volume)
+            self.account.holdings[column].seen = seen
+
     def open(self, time: int, opens: Mapping[int, float]) -> None:
         """A bar has opened for some symbols, at these prices."""
         account = self.account

@@ -108,6 +108,11 @@ class CandleFeed:
             raise FetchError(f"{self._exchange.id}: not every symbol has a closed bar of {self.timeframe} yet")
         return Market.from_frames(frames, self.timeframe)
 
+    def rewind(self, time: int) -> None:
+        """Take the bar that opened then for the open one: those closed since come with the next turn, by REST."""
+        if time < self._open:
+            self._open, self._broken = time, True
+
     @property
     def open_time(self) -> int:
         """Opening time of the bar that is open now, ns."""

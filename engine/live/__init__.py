@@ -1,0 +1,1 @@
+"""Live trading through ccxt: orders, journal, keys."""

@@ -1,0 +1,127 @@
+"""The file of a journal: opened by one writer, written in transactions that are on the disk when they end."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sqlite3
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final, Self
+
+from data.errors import ValidationError
+from engine.live.journal_schema import prepare
+from engine.live.keys import redacted
+
+_WAIT: Final = 10.0  # seconds a reader waits for a checkpoint, or a writer for a reader's
+
+
+class JournalFile:
+    """The SQLite file; `Journal` says what is in it.
+
+    Args:
+        path: the file; made if it is not there.
+        clock: ns since 1970 UTC, for the times of the entries.
+
+    Raises:
+        ValidationError: another process writes it, or it is no journal of this version.
+    """
+
+    def __init__(self, path: str | Path, clock: Callable[[], int] = time.time_ns) -> None:
+        self.path, self._clock = Path(path), clock
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._lock = _lock(self.path)
+        try:
+            self._db = sqlite3.connect(self.path, timeout=_WAIT, isolation_level=None)
+            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.execute("PRAGMA synchronous = FULL")
+            self._db.execute("PRAGMA foreign_keys = ON")
+            prepare(self._db, str(self.path), may_create=True)
+        except sqlite3.DatabaseError as error:
+            self._lock.close()
+            raise ValidationError(f"journal {self.path}: cannot be opened ({error}); name another file") from error
+        except ValidationError:
+            self._lock.close()
+            raise
+
+    @classmethod
+    def reading(cls, path: str | Path) -> Self:
+        """Open one to read it, also while another process writes it; what writes then raises sqlite3.OperationalError.
+
+        Raises:
+            ValidationError: there is no such journal.
+        """
+        self = cls.__new__(cls)
+        self.path, self._clock, self._lock = Path(path), time.time_ns, contextlib.nullcontext()
+        if not self.path.is_file():
+            raise ValidationError(f"journal {path}: no such file")
+        self._db = sqlite3.connect(f"{self.path.resolve().as_uri()}?mode=ro", uri=True, timeout=_WAIT)
+        try:
+            prepare(self._db, str(path), may_create=False)
+        except sqlite3.DatabaseError as error:
+            raise ValidationError(f"journal {path}: cannot be read ({error})") from error
+        return self
+
+    def close(self) -> None:
+        """Close the file and let another process write it."""
+        self._db.close()
+        if hasattr(self._lock, "close"):
+            self._lock.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        """One transaction: all of it is on the disk at the end, or nothing."""
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._commit()
+        finally:  # a crash of any kind before the commit leaves nothing behind
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+
+    def _commit(self) -> None:
+        self._db.execute("COMMIT")
+
+    def _insert(self, table: str, *values: Any) -> None:
+        with self._writing():
+            self._add(table, *values)
+
+    def _add(self, table: str, *values: Any) -> None:
+        marks = ", ".join("?" * len(values))
+        self._db.execute(f"INSERT INTO {table} VALUES ({marks})", values)  # noqa: S608  (a table of ours)
+
+
+def as_text(detail: Mapping[str, Any]) -> str:
+    """A detail as JSON without keys; what JSON does not know goes in as its text."""
+    return redacted(json.dumps(_masked(detail), sort_keys=True))
+
+
+def _masked(value: Any) -> Any:
+    """Masked before it becomes JSON: what is JSON already would be escaped once more."""
+    if isinstance(value, Mapping):
+        return {redacted(str(key)): _masked(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_masked(one) for one in value]
+    return value if value is None or isinstance(value, bool | int | float) else redacted(str(value))
+
+
+def _lock(path: Path) -> Any:
+    """Keep other processes from writing; the lock dies with the process, however that ends."""
+    import fcntl
+
+    handle = path.with_name(path.name + ".lock").open("a")
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        handle.close()
+        raise ValidationError(
+            f"journal {path}: another process writes it; end that session, or name another file"
+        ) from None
+    return handle
