@@ -223,6 +223,7 @@ class Gateway(AccountReader):
                 if found is not None:
                     return found
                 if self._state(intent) in _OPEN:  # a stream has told of it meanwhile
+                    refused = False
                     continue
                 if not resend:
                     self._note(intent, State.REJECTED, {"why": _NEVER})

@@ -20,14 +20,14 @@ from collections.abc import Hashable, Iterator, Mapping
 from decimal import ROUND_CEILING, Decimal
 
 from engine.rehearsal.accounts import Account
-from engine.rehearsal.intake import FINEST_SHARE, checked, order_of, within_limit, would_take
+from engine.rehearsal.intake import FINEST_SHARE, checked, is_pair, order_of, within_limit, would_take
 from engine.rehearsal.money import ONE, ZERO, exact, whole_steps
 from engine.rehearsal.orders import (
     AT_ONCE,
     STOPS,
-    Depth,
     BalanceEvent,
     Bar,
+    Depth,
     Event,
     ListEvent,
     Order,
@@ -123,8 +123,8 @@ class VenueBook:
             Refusal: for the reason it names; nothing has changed then.
         """
         ticket = self._checked(ticket)
-        order = self._order(ticket)
-        takes = self._would_take(order)
+        order = order_of(ticket, len(self.orders) + 1, self.now)
+        takes = would_take(order, self.last[order.symbol])
         if order.kind == "limit_maker" and takes:
             raise Refusal(Reason.WOULD_TAKE, f"{order.symbol}: {order.side} at {order.price}")
         immediate = takes or (order.kind == "market" and self.bars[order.symbol] is not None)
@@ -134,7 +134,7 @@ class VenueBook:
             self._hold([order])
         self._admit(order)
         if immediate:
-            self._take(order, self._taking_price(order))
+            self._fill(order, self._taking_price(order), maker=False)
         if order.is_open and (order.time_in_force != "GTC" and order.kind in {"limit", "limit_maker"}):
             self._close(order, Status.EXPIRED)
         self._note_balances()
@@ -147,13 +147,11 @@ class VenueBook:
         Raises:
             Refusal: as `place`, and where a leg would act at once.
         """
-        checked = [self._checked(ticket) for ticket in tickets]
-        if checked[0].client_id == checked[1].client_id:
-            raise Refusal(Reason.DUPLICATE, f"{checked[0].client_id} names both legs")
         first = len(self.orders) + 1
-        legs = [self._order(ticket, first + index) for index, ticket in enumerate(checked)]
-        levels = [leg.level for leg in legs]
-        if any(self._would_take(leg) for leg in legs) or None in levels or len({leg.kind in STOPS for leg in legs}) < 2:
+        legs = [order_of(self._checked(ticket), first + index, self.now) for index, ticket in enumerate(tickets)]
+        if legs[0].client_id == legs[1].client_id:
+            raise Refusal(Reason.DUPLICATE, f"{legs[0].client_id} names both legs")
+        if not is_pair(legs, self.last[legs[0].symbol]):
             raise Refusal(Reason.PRICE_ORDER, f"{legs[0].symbol}: {[(leg.kind, str(leg.level)) for leg in legs]}")
         for leg in legs:
             leg.list_id, leg.list_client_id = first, client_id
@@ -168,7 +166,7 @@ class VenueBook:
     @exact
     def admit_dead(self, ticket: Ticket) -> Order:
         """Take an order only to end it at once, as some exchanges do where others refuse."""
-        order = self._order(ticket)
+        order = order_of(ticket, len(self.orders) + 1, self.now)
         self._admit(order)
         self._close(order, Status.EXPIRED)
         return order
@@ -239,7 +237,7 @@ class VenueBook:
                 self._trigger(order, price)
         waiting = [o for symbol in bars for o in self._open[symbol].values() if o.kind == "market"]
         for order in sorted(waiting, key=lambda order: order.side == "buy"):
-            self._take(order, self._taking_price(order))
+            self._fill(order, self._taking_price(order), maker=False)
         for order in self._resting(bars, stops=False):
             level, price = order.level, bars[order.symbol].open
             if level is None:
@@ -261,12 +259,6 @@ class VenueBook:
         if named is not None and named.is_open:
             raise Refusal(Reason.DUPLICATE, ticket.client_id)
         return checked(ticket, self.terms[ticket.symbol], self.last, self.quotes(ticket.symbol))
-
-    def _order(self, ticket: Ticket, number: int | None = None) -> Order:
-        return order_of(ticket, len(self.orders) + 1 if number is None else number, self.now)
-
-    def _would_take(self, order: Order) -> bool:
-        return would_take(order, self.last[order.symbol])
 
     def _taking_price(self, order: Order) -> Decimal:
         bid, ask = self.quotes(order.symbol)
@@ -309,16 +301,13 @@ class VenueBook:
         worse = ONE + self.slippage if order.side == "buy" else ONE - self.slippage
         price = reference * worse
         if order.price is None or within_limit(order, price) == price:
-            self._take(order, price)
+            self._fill(order, price, maker=False)
 
     def _reach(self, order: Order, price: Decimal) -> None:
         """What rests is reached: it fills there as a maker; a take profit whose limit is beyond rests on at it."""
         order.triggered = order.triggered or order.stop_price is not None
         if within_limit(order, price) == price:
             self._fill(order, price, maker=True)
-
-    def _take(self, order: Order, price: Decimal) -> None:
-        self._fill(order, price, maker=False)
 
     def _fill(self, order: Order, price: Decimal, *, maker: bool) -> None:
         terms = self.terms[order.symbol]

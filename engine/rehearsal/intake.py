@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from typing import Final
@@ -70,3 +70,9 @@ def within_limit(order: Order, price: Decimal) -> Decimal:
     if order.price is None:
         return price
     return min(price, order.price) if order.side == "buy" else max(price, order.price)
+
+
+def is_pair(legs: Sequence[Order], last: Decimal) -> bool:
+    """Whether two orders can be a pair: a stop and another, neither of which would act at once."""
+    waits = not any(would_take(leg, last) or leg.level is None for leg in legs)
+    return waits and {leg.kind in STOPS for leg in legs} == {True, False}

@@ -89,7 +89,12 @@ class MarginAccount(Purse):
         return reducing + divided(max(free, ZERO), margin + lost + price * rate)
 
     def settle(
-        self, order: Order, terms: Terms, amount: Decimal, price: Decimal, rate: Decimal
+        self,
+        order: Order,
+        terms: Terms,  # noqa: ARG002  (spot needs it)
+        amount: Decimal,
+        price: Decimal,
+        rate: Decimal,
     ) -> tuple[Decimal, str, Decimal]:
         """Close what the order reduces, open the rest, pay the fee; profit goes to the wallet."""
         position = self.positions[order.symbol]

@@ -26,6 +26,7 @@ from data.market import Market
 from engine.rehearsal.accounts import FeeIn
 from engine.rehearsal.binance import Binance
 from engine.rehearsal.book import VenueBook
+from engine.rehearsal.bybit import Bybit
 from engine.rehearsal.dialect import Answer, Call, Dialect
 from engine.rehearsal.exchange import Exchange
 from engine.rehearsal.faults import Fault, FaultPlan
@@ -42,6 +43,7 @@ class RehearsalServer:
 
     Args:
         market: the bars that it replays.
+        dialect: "binance", spot, for symbols "BASE/QUOTE"; "bybit", linear perpetuals, for "BASE/QUOTE:SETTLE".
         venues: rules, one `Venue` for all symbols or by symbol.
         cash: what the account begins with, quote currency.
         quote: that currency; None for the one that all symbols share.
@@ -52,7 +54,7 @@ class RehearsalServer:
         api_key: of the one account.
         secret: its secret.
         withdrawals: whether the exchange says that the key may withdraw.
-        weight_limit: request weight per minute beyond which requests are refused; None counts and never refuses.
+        weight_limit: request weight per minute beyond which requests are refused, on Binance; None never refuses.
         port: to listen on; 0 for any that is free.
         faults: what goes wrong; None for nothing.
         start: row of the market that is open at first; those before it are history.
@@ -71,6 +73,7 @@ class RehearsalServer:
         self,
         market: Market,
         *,
+        dialect: str = "binance",
         venues: Venue | Mapping[str, Venue] | None = None,
         cash: Decimal = Decimal(10_000),
         quote: str | None = None,
@@ -104,9 +107,18 @@ class RehearsalServer:
             ticked_quotes=ticked_quotes,
         )
         self.requests: Counter[str] = Counter()
-        self._dialect: Dialect = Binance(
-            self.exchange, api_key, secret, withdrawals=withdrawals, weight_limit=weight_limit
+        perpetual = self.exchange.margin is not None
+        if dialect not in {"binance", "bybit"} or perpetual != (dialect == "bybit"):
+            raise ValidationError(
+                f"rehearsal: dialect {dialect!r} must be 'binance' for spot symbols, BASE/QUOTE, or 'bybit' for "
+                f"perpetuals, BASE/QUOTE:SETTLE; the market has {list(market.symbols)}"
+            )
+        self._dialect: Dialect = (
+            Bybit(self.exchange, api_key, secret, withdrawals=withdrawals)
+            if perpetual
+            else Binance(self.exchange, api_key, secret, withdrawals=withdrawals, weight_limit=weight_limit)
         )
+        self._name = dialect
         self._plan = faults
         self._port = port
         self._speed = speed
@@ -143,10 +155,10 @@ class RehearsalServer:
 
     @property
     def urls(self) -> dict[str, Any]:
-        """What to set as `exchange.urls["api"]` of a ccxt binance client."""
+        """What to set as `exchange.urls["api"]` of a ccxt client of the dialect's exchange."""
         import ccxt.pro
 
-        return self.pointed(ccxt.pro.binance().urls["api"])
+        return self.pointed(getattr(ccxt.pro, self._name)().urls["api"])
 
     def point(self, exchange: Any) -> None:
         """Set the URLs of a ccxt client, and nothing else of it, to this server."""

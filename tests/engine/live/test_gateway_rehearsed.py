@@ -178,7 +178,7 @@ class BlindGateway(Gateway):
     """The planted bug: what was not answered is sent again without a look."""
 
     async def _resolve(self, intent, until):
-        return None
+        return await super()._resolve(intent, until) if self._state(intent) is State.ACKNOWLEDGED else None
 
 
 def test_a_bug_planted_in_the_resending_is_caught(tmp_path):
