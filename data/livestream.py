@@ -45,6 +45,8 @@ _NEEDED: Final = {  # by every prediction of Ladder
     "horizon": "say how far it looks ahead, in seconds",
     "expires_at": "say until when it holds: Hummingbot would keep it for ever",
 }
+_HORIZONS: Final = (1e-6, 1e9)  # seconds
+_YEARS: Final = range(1970, 2200)
 _LONGEST_INTEGER: Final = 63  # bits; what Hummingbot's JSON reader takes
 _PLAIN: Final = (str, bool, int, float, type(None))
 
@@ -104,6 +106,9 @@ class LivestreamMessage:
         id: the same for the same prediction, whenever it is sent; made from the content where none is given.
         version: of this format; 0 is the old system's.
 
+    Times lie in the years from 1970 to 2199, and a horizon from 1e-6 to 1e9 seconds (31 years): what reads a message
+    reckons in nanoseconds, which end in 2262.
+
     Raises:
         ValidationError: naming the field, its value and the mend.
     """
@@ -138,10 +143,8 @@ class LivestreamMessage:
             _number("target_pct", self.target_pct, above=0.0, mend="give a fraction above 0, such as 0.01"),
         )
         put("confidence", _number("confidence", self.confidence, 0.0, 10.0, mend="give 0 to 10"))
-        put(
-            "horizon",
-            None if self.horizon is None else _number("horizon", self.horizon, above=0.0, mend="give seconds"),
-        )
+        mend = "give seconds, 1e9 at most"
+        put("horizon", None if self.horizon is None else _number("horizon", self.horizon, *_HORIZONS, mend=mend))
         if self.raw_quantiles is not None:
             given = _numbers("raw_quantiles", self.raw_quantiles, "give q10, q50, q90")
             put("raw_quantiles", tuple(sorted(given)))
@@ -319,6 +322,8 @@ def _utc(name: str, moment: object) -> dt.datetime:
         utc = moment.astimezone(dt.UTC)
     except OverflowError:
         _refuse(name, moment.isoformat(), "it is out of reach in UTC")
+    if utc.year not in _YEARS:
+        _refuse(name, moment.isoformat(), f"give a time from {_YEARS[0]} to {_YEARS[-1]}")
     # A plain datetime, in whole microseconds, of whatever subclass it was.
     return dt.datetime(utc.year, utc.month, utc.day, utc.hour, utc.minute, utc.second, utc.microsecond, tzinfo=dt.UTC)
 

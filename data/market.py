@@ -213,11 +213,12 @@ class Market:
         return Market({name: table.reindex(index) for name, table in self._fields.items()}, self._timeframe)
 
     def resample(self, timeframe: str) -> Market:
-        """Coarser bars, each labelled by its opening time; further fields take their last value within the bar.
+        """Coarser bars, each labelled by its opening time.
 
-        A coarse bar with no fine bar in it is missing; one with gaps, or that opens before the market does, is made of
-        those there are. The last one may be incomplete: it is left out when its end lies beyond the end of the last
-        fine bar.
+        Further fields take what the symbol's last fine bar within the coarse one says, NaN where it says nothing: a
+        forecast that had run out by then does not come back. A coarse bar with no fine bar in it is missing; one with
+        gaps, or that opens before the market does, is made of those there are. The last one may be incomplete: it is
+        left out when its end lies beyond the end of the last fine bar.
 
         Raises:
             ValidationError: the new timeframe is not a whole multiple of the old one, or on another grid: a fine bar
@@ -237,10 +238,14 @@ class Market:
         counts = present.resample(new, origin=grid_origin(timeframe)).sum()
         known_until = self._index[-1] + old
         keep = (counts.sum(axis=1) > 0) & (counts.index <= known_until - new)
+        rows = pd.DataFrame(np.where(present, np.arange(len(self))[:, None], 0), present.index, present.columns)
+        newest = rows.resample(new, origin=grid_origin(timeframe)).max().fillna(0).astype("int64")
         fields = {}
         for name, table in self._fields.items():
-            bins = table.resample(new, origin=grid_origin(timeframe))
-            coarse = bins.agg(_RESAMPLE_RULES.get(name, "last"))
+            if name in _RESAMPLE_RULES:
+                coarse = table.resample(new, origin=grid_origin(timeframe)).agg(_RESAMPLE_RULES[name])
+            else:
+                coarse = _taken(table, newest)
             fields[name] = coarse.where(counts > 0).loc[keep].rename_axis("time")
         return Market(fields, timeframe)
 
@@ -256,6 +261,12 @@ class Market:
         # Nothing of a market changes: a sweep's thousand runs hash it once.
         object.__setattr__(self, "_digest", digest.hexdigest())
         return digest.hexdigest()
+
+
+def _taken(table: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
+    """Of each column the rows of these numbers."""
+    taken = {symbol: table[symbol].take(rows[symbol].to_numpy()).set_axis(rows.index) for symbol in rows.columns}
+    return pd.DataFrame(taken, index=rows.index, columns=rows.columns)
 
 
 class _TimeSlicer:

@@ -27,8 +27,9 @@ class FilePredictions:
         path: the file.
         symbol: of a file without such a column.
         horizon: of a file without such a column; else one bar.
-        delay: from a bar's close to when its forecast may be acted on, for a file without `available_at`.
-        model: of a file without such a column; else the file's name.
+        delay: from a bar's close to when its forecast may be acted on, for a file without `available_at`; else none.
+        model: of a file without such a column; else the file's name. One with a column keeps what that says, where
+            symbol, horizon and delay are refused beside a column of theirs.
         features: further columns to join.
         tz: the zone of times without one.
     """
@@ -36,7 +37,7 @@ class FilePredictions:
     path: str | Path
     symbol: str | None = None
     horizon: str | pd.Timedelta | None = None
-    delay: str | pd.Timedelta = "0s"
+    delay: str | pd.Timedelta | None = None
     model: str | None = None
     features: tuple[str, ...] = ()
     tz: str | None = None

@@ -5,9 +5,11 @@
         joined = with_predictions(market, topic)
         print(topic.counts)
 
-A message is available from when it came in by this machine's clock, whatever it says of itself. A neutral message that
-ends the last prediction ("expired", "closed", "lost") ends its horizon. Replayed messages, of a time long past, are
-taken only on demand, and count as known at their bar's close.
+A message is available from when it came in by this machine's clock, whatever it says of itself, so after its bar's
+close: a decision on that bar sees it where it waits for it, `with_predictions(market, topic, grace="5s")`. It holds to
+the end of its horizon or to its `expires_at`, whichever is first. A neutral message ("expired", "closed", "lost") takes
+back all that still holds: no decision from then on sees it, until it is sent again. Replayed messages, of a time long
+past, are taken only on demand, and count as known at their bar's close.
 """
 
 from __future__ import annotations
@@ -25,28 +27,32 @@ from data.errors import ValidationError
 from data.livestream import OLD_VERSION, REPLAY, LivestreamMessage, topic_of
 from data.market import Market
 from data.mqtt_link import Access, Address, BrokerError
-from data.predictions import PROBABILITIES, QUANTILES, Predictions
+from data.prediction_rules import ENDED_AT, length_of
+from data.predictions import KEYS, PROBABILITIES, QUANTILES, Predictions
 from data.timeframe import floor_time, parse_timeframe
 
 if TYPE_CHECKING:
     from paho.mqtt.client import Client
 
 _SESSION: Final = 3600  # seconds for which the broker keeps what comes while the connection is down
+# Reasons of a broker that may let one in a moment later: unavailable, busy, over its quota. Numbers of MQTT 5, 2.4.
+_PASSING: Final = (136, 137, 151, 159)
 _MOST_REFUSED: Final = 20  # texts of refused messages that are kept
 
 
 @dataclass
 class TopicCounts:
-    """What came in, and what became of it.
+    """What came in, and what became of it: received = taken + duplicates + neutral + replays + refused.
 
     Attributes:
         received: messages.
         taken: became a record.
-        duplicates: one that had come before, by its id.
-        revisions: another forecast for a bar that had one.
-        late: came when their horizon had passed; they are kept, and no bar ever sees them.
-        crossed: had quantiles out of order.
-        neutral: ended the last prediction.
+        duplicates: one that had come before, by its id, and was not taken back since.
+        revisions: of those taken, another word on a bar that had one. A second replay of a bar takes the first's place.
+        late: of those taken, came when their horizon or their `expires_at` had passed (a replay never does); they are
+            kept, and no bar ever sees them. Those that only took long count in `read(market).report.late`.
+        crossed: of those taken, had quantiles out of order.
+        neutral: took back what still held.
         replays: of a time long past, and not asked for.
         refused: could not be read, were without quantiles or of a time to come; see `TopicPredictions.refused`.
         lost: times the connection was lost.
@@ -81,9 +87,12 @@ class TopicPredictions:
         old_format: take the old system's messages, which have no bar, horizon nor zone: their time counts as UTC, their
             bar as the newest that was over by then, their horizon as one bar.
         allow_plain_password: send the password to another machine without TLS.
+        timeout: seconds to wait for the broker.
+        grace: how long after its bar's close a message may come until `read(market).report.late` counts it. It changes
+            no forecast: what a decision waits is said to `with_predictions`.
 
     Raises:
-        ValidationError: an address, a symbol or the environment is wrong.
+        ValidationError: an address, a symbol, a length of time or the environment is wrong.
     """
 
     def __init__(
@@ -98,9 +107,11 @@ class TopicPredictions:
         access: Access | None = None,
         allow_plain_password: bool = False,
         timeout: float = 10.0,
+        grace: str | pd.Timedelta = "60s",
     ) -> None:
         self.address, self.timeframe, self.features = Address.parse(broker), timeframe, features
         self._step = parse_timeframe(timeframe)
+        self._grace = length_of(grace, "TopicPredictions: grace", least=pd.Timedelta(0))
         if isinstance(symbols, str) or not symbols:
             raise ValidationError(f"TopicPredictions: symbols {symbols!r}: give a list, such as ['BTC/USDT']")
         self._symbols = {topic_of(symbol): symbol for symbol in symbols}
@@ -112,7 +123,7 @@ class TopicPredictions:
         self.counts, self.refused = TopicCounts(), list[str]()
         self._changed = threading.Condition()
         self._records: list[dict[str, Any]] = []
-        self._seen: set[str] = set()
+        self._seen: set[str] = set()  # ids that came, and were not taken back
         self._failure: BrokerError | None = None
         self._listening, self._leaving = False, False
         self._client: Client | None = None
@@ -143,40 +154,69 @@ class TopicPredictions:
             client.loop_stop()
 
     def read(self, market: Market) -> Predictions:
-        """What has come by now.
+        """What has come by now; what has been taken back has `ended_at`.
 
         Raises:
             ValidationError: the market's bars are of another length.
+            BrokerError: nothing will come any more (lasting): the broker lets this reader in no longer, or its thread
+                has died. After `close` it is not raised.
         """
         if market.timeframe != self.timeframe:
             raise ValidationError(f"TopicPredictions: of bars of {self.timeframe}, the market has {market.timeframe}")
         with self._changed:
-            records = [dict(record) for record in self._records]
+            self._raise_failure()
+            records = [{name: value for name, value in record.items() if name != "id"} for record in self._records]
         if not records:
             return Predictions.none(self.timeframe)
         return Predictions.from_table(
-            pd.DataFrame(records), self.timeframe, features=self.features, name=f"{self.address}"
+            pd.DataFrame(records), self.timeframe, features=self.features, grace=self._grace, name=f"{self.address}"
         )
 
     def wait_for(self, symbol: str, made_on: pd.Timestamp, timeout: float) -> bool:
-        """Wait until a forecast that was made on this bar is there; whether it came within `timeout` seconds."""
+        """Wait until a forecast that was made on this bar is there; whether it came within `timeout` seconds.
+
+        Raises:
+            BrokerError: as `read`, and at once.
+        """
 
         def there() -> bool:
             return any(one["symbol"] == symbol and one["made_on"] == made_on for one in self._records)
 
         with self._changed:
-            return self._changed.wait_for(there, timeout)
+            self._changed.wait_for(lambda: there() or self._has_failed, timeout)
+            self._raise_failure()
+            return there()
+
+    @property
+    def _has_failed(self) -> bool:
+        return self._client is not None and self._failure is not None and self._failure.lasting
+
+    def _raise_failure(self) -> None:
+        if self._has_failed and self._failure is not None:
+            raise BrokerError(str(self._failure), lasting=True)  # anew: one that is raised again grows its traceback
 
     # paho's thread, from here on.
 
     def _connect(self) -> Client:
         from paho.mqtt.client import MQTT_CLEAN_START_FIRST_ONLY, Client
-        from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+        from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
         from paho.mqtt.packettypes import PacketTypes
         from paho.mqtt.properties import Properties
 
+        fail = self._fail
+
+        class Reader(Client):
+            """Says when its thread dies, which would end without a word."""
+
+            def loop_forever(self, timeout: float = 1.0, retry_first_connection: bool = False) -> MQTTErrorCode:
+                try:
+                    return super().loop_forever(timeout, retry_first_connection)
+                except Exception as error:  # noqa: BLE001 - whatever it is, nothing comes any more
+                    fail(f"the reader's thread has died ({type(error).__name__}: {error}); open the topic anew", True)
+                    return MQTTErrorCode.MQTT_ERR_UNKNOWN
+
         name = f"ladder-reader-{time.time_ns():x}"
-        client = Client(CallbackAPIVersion.VERSION2, name, protocol=MQTTProtocolVersion.MQTTv5)
+        client = Reader(CallbackAPIVersion.VERSION2, name, protocol=MQTTProtocolVersion.MQTTv5)
         if self._access.username is not None:
             word = self._access.password
             client.username_pw_set(self._access.username, word.reveal() if word else None)
@@ -199,39 +239,51 @@ class TopicPredictions:
         client.loop_start()
         return client
 
+    def _fail(self, why: str, lasting: bool) -> None:
+        with self._changed:
+            self._failure = BrokerError(f"{self.address}: {why}", lasting=lasting)
+            self._changed.notify_all()
+
     def _on_connect(self, client: Client, userdata: Any, flags: Any, reason: Any, properties: Any) -> None:  # noqa: ARG002
         if reason.is_failure:
-            with self._changed:
-                self._failure = BrokerError(f"{self.address}: refuses the connection ({reason})", lasting=True)
-                self._changed.notify_all()
+            self._fail(f"refuses the connection ({reason})", reason.value not in _PASSING)
             return
         client.subscribe([(topic, 1) for topic in self._symbols])
 
     def _on_subscribe(self, client: Client, userdata: Any, number: int, reasons: Any, properties: Any) -> None:  # noqa: ARG002
+        refused = [reason for reason in reasons if reason.is_failure]
+        if refused:
+            mend = "let this user read the topic"
+            self._fail(f"no subscription ({refused[0]}); {mend}", refused[0].value not in _PASSING)
+            return
         with self._changed:
-            refused = [str(reason) for reason in reasons if reason.is_failure]
-            if refused:
-                mend = "let this user read the topic"
-                self._failure = BrokerError(f"{self.address}: no subscription ({refused[0]}); {mend}", lasting=True)
-            self._listening = not refused
+            self._listening, self._failure = True, None
             self._changed.notify_all()
 
     def _on_disconnect(self, client: Client, userdata: Any, flags: Any, reason: Any, properties: Any) -> None:  # noqa: ARG002
         with self._changed:
-            if not self._leaving:
-                self.counts.lost += 1
+            # Not each try that is refused afterwards.
+            self.counts.lost += self._listening and not self._leaving
+            self._listening = False
             self._changed.notify_all()
 
     def _on_message(self, client: Client, userdata: Any, message: Any) -> None:  # noqa: ARG002
         arrived = pd.Timestamp.now("UTC")
         with self._changed:
-            self.counts.received += 1
+            topic = "?"
             try:
-                self._take(message.topic, message.payload, arrived)
+                topic = message.topic
+                self._take(topic, message.payload, arrived)
             except ValidationError as error:
-                self.counts.refused += 1
-                self.refused = [*self.refused[1 - _MOST_REFUSED :], f"{message.topic}: {error}"]
+                self._refuse(topic, str(error))
+            except Exception as error:  # noqa: BLE001 - raised, it would end the thread, and all that is to come
+                self._refuse(topic, f"{type(error).__name__}: {error}")
+            self.counts.received += 1  # last: whoever looks without the lock finds it among the others
             self._changed.notify_all()
+
+    def _refuse(self, topic: str, why: str) -> None:
+        self.counts.refused += 1
+        self.refused = [*self.refused[1 - _MOST_REFUSED :], f"{topic}: {why}"]
 
     def _take(self, topic: str, payload: bytes, arrived: pd.Timestamp) -> None:
         message = LivestreamMessage.from_json(payload, pair=topic, assume_utc=self._old)
@@ -239,14 +291,14 @@ class TopicPredictions:
         if message.id in self._seen:
             self.counts.duplicates += 1
             return
-        self._seen.add(message.id)
         if message.is_neutral:
-            self.counts.neutral += 1
             self._end(symbol, arrived)
+            self.counts.neutral += 1
         elif message.kind == REPLAY and not self._replays:
             self.counts.replays += 1
         else:
             self._keep(symbol, message, arrived)
+        self._seen.add(message.id)
 
     def _keep(self, symbol: str, message: LivestreamMessage, arrived: pd.Timestamp) -> None:
         """Make a message a record.
@@ -267,6 +319,8 @@ class TopicPredictions:
                 f"made on the bar {made_on}, which closes at {closes}, and it came at {arrived}; is one clock wrong?"
             )
         known = closes if message.kind == REPLAY else arrived
+        if message.expires_at is not None:
+            horizon = min(horizon, max(pd.Timestamp(message.expires_at) - closes, pd.Timedelta(1)))
         features = {name: message.features.get(name) for name in self.features}
         record = {
             "symbol": symbol,
@@ -279,17 +333,20 @@ class TopicPredictions:
             **{name: float(value) if isinstance(value, int | float) else None for name, value in features.items()},
         }
         checked = Predictions.from_table(pd.DataFrame([record]), self.timeframe, features=self.features)
+        kept = {str(name): value for name, value in checked.table.iloc[0].items()}
         self.counts.taken += 1
         self.counts.crossed += message.crossed
         self.counts.late += bool(known >= closes + horizon)
         self.counts.revisions += any(one["symbol"] == symbol and one["made_on"] == made_on for one in self._records)
-        self._records.append({str(name): value for name, value in checked.table.iloc[0].items()})
+        # Two of one bar that are known from the same moment on contradict each other: the later word holds.
+        keys = [kept[name] for name in KEYS]
+        self._records = [one for one in self._records if [one[name] for name in KEYS] != keys]
+        self._records.append({**kept, ENDED_AT: pd.NaT, "id": message.id})
 
     def _end(self, symbol: str, arrived: pd.Timestamp) -> None:
-        """A neutral message: what was in force says nothing any more from now on."""
-        for record in reversed(self._records):
-            if record["symbol"] == symbol:
-                left = arrived - (record["made_on"] + self._step)
-                if pd.Timedelta(0) < left < record["horizon"]:
-                    record["horizon"] = left
-                return
+        """A neutral message: what still holds says nothing any more from now on, unless it is sent again."""
+        for record in self._records:
+            holds = record[ENDED_AT] is pd.NaT and arrived < record["made_on"] + self._step + record["horizon"]
+            if record["symbol"] == symbol and holds:
+                record[ENDED_AT] = arrived
+                self._seen.discard(record["id"])

@@ -120,7 +120,7 @@ class ForecastsSection(_Section):
 
     predictions: str | None = None
     horizon: str | None = None
-    delay: str = "0s"
+    delay: str | None = None
     daily: str | None = None
 
 

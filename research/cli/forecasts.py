@@ -22,7 +22,7 @@ Forecasts = Annotated[
     _option("A file of forecasts (q10, q50, q90 by bar) to join: .parquet, .csv.", "--predictions", metavar="FILE"),
 ]
 Horizon = Annotated[str | None, _option("How far they look ahead from their bar's close: 2h; else one bar.")]
-Delay = Annotated[str, _option("From their bar's close to when one may act on them: 1h.")]
+Delay = Annotated[str | None, _option("From their bar's close to when one may act on them: 1h.")]
 Daily = Annotated[
     Path | None,
     _option("Daily values to join a day late: columns fear_greed, btc_dominance, 0 to 100.", metavar="FILE"),
@@ -30,16 +30,19 @@ Daily = Annotated[
 
 
 def with_forecasts(
-    market: Market, predictions: Path | None, horizon: str | None, delay: str, daily: Path | None
+    market: Market, predictions: Path | None, horizon: str | None, delay: str | None, daily: Path | None
 ) -> Market:
     """The market with what was named joined to it; says on stderr what became of the forecasts.
 
+    A file without a column `symbol` is of the market's one symbol.
+
     Raises:
-        ValidationError: a file breaks a rule; `--horizon` or `--delay` without `--predictions`.
+        ValidationError: a file breaks a rule; `--horizon` or `--delay` without `--predictions`, or for a file that says
+            so itself.
     """
     from data.errors import ValidationError
 
-    if predictions is None and (horizon is not None or delay != "0s"):
+    if predictions is None and (horizon is not None or delay is not None):
         raise ValidationError("--horizon and --delay are about forecasts; name them with --predictions")
     if daily is not None:
         from data.daily import read_daily, with_daily
@@ -47,10 +50,21 @@ def with_forecasts(
         market = with_daily(market, read_daily(daily))
     if predictions is not None:
         from data.prediction_join import with_predictions
-        from data.prediction_sources import FilePredictions
+        from data.predictions import Predictions
+        from data.readers import read_table
 
-        only = market.symbols[0] if len(market.symbols) == 1 else None
-        joined = with_predictions(market, FilePredictions(predictions, symbol=only, horizon=horizon, delay=delay))
+        table = read_table(predictions)
+        only = market.symbols[0] if len(market.symbols) == 1 and "symbol" not in table.columns else None
+        made = Predictions.from_table(
+            table,
+            market.timeframe,
+            symbol=only,
+            horizon=horizon,
+            delay=delay,
+            model=predictions.name.partition(".")[0],
+            name=str(predictions),
+        )
+        joined = with_predictions(market, made)
         typer.echo(str(joined), err=True)
         market = joined.market
     return market

@@ -124,7 +124,7 @@ def run_command(broker: str) -> Callable[..., None]:
         price_collar: terms.Collar = None,
         predictions: forecasts.Forecasts = None,
         horizon: forecasts.Horizon = None,
-        delay: forecasts.Delay = "0s",
+        delay: forecasts.Delay = None,
         daily: forecasts.Daily = None,
     ) -> None:
         require_writable("--out", out)

@@ -81,7 +81,7 @@ def sweep(
     price_collar: terms.Collar = None,
     predictions: forecasts.Forecasts = None,
     horizon: forecasts.Horizon = None,
-    delay: forecasts.Delay = "0s",
+    delay: forecasts.Delay = None,
     daily: forecasts.Daily = None,
 ) -> None:
     """Backtest every combination of parameters, rank them, and record every trial.

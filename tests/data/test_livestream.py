@@ -135,7 +135,7 @@ def test_prediction_expires_at_its_time():
     assert message().expired(NOW + HOUR)
 
 
-moments = st.integers(0, 10**8).map(lambda minutes: NOW + dt.timedelta(minutes=minutes))
+moments = st.integers(0, 9 * 10**7).map(lambda minutes: NOW + dt.timedelta(minutes=minutes))
 numbers = st.floats(allow_nan=False, allow_infinity=False)
 words = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 plain_values = st.none() | st.booleans() | numbers | words | st.integers(-(2**63) + 1, 2**63 - 1)
@@ -239,6 +239,15 @@ BAD = {
     "a neutral kind with an opinion": (sent(kind="expired"), "a message of kind 'expired' has [0, 1, 0]"),
     "no bar": (sent(made_on=...), "made_on None: say which bar it was made on"),
     "no horizon": (sent(horizon=...), "horizon None: say how far it looks ahead, in seconds"),
+    "a horizon of ages": (sent(horizon=1e12), "horizon 1000000000000.0: give seconds, 1e9 at most"),
+    "a bar long ago": (
+        sent(made_on="0001-01-01T00:00:00+00:00"),
+        "made_on '0001-01-01T00:00:00+00:00': give a time from 1970 to 2199",
+    ),
+    "an expiry in ages": (
+        sent(expires_at="9999-01-01T00:00:00+00:00"),
+        "expires_at '9999-01-01T00:00:00+00:00': give a time from 1970 to 2199",
+    ),
     "a horizon of 0": (sent(horizon=0), "horizon 0.0: give seconds"),
     "no expiry": (sent(expires_at=...), "expires_at None: say until when it holds: Hummingbot would keep it for ever"),
     "expired when made": (

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data import Market, ValidationError
@@ -150,6 +150,31 @@ def test_resampled_bars_hold_the_finer_ones() -> None:
     assert coarse.open["A"].tolist() == [99.0, 103.0] and coarse.close["A"].tolist() == [103.0, 107.0]
     assert coarse.high["A"].tolist() == [105.0, 109.0] and coarse.low["A"].tolist() == [97.0, 101.0]
     assert coarse.volume["A"].tolist() == [40.0, 40.0] and coarse["q50"]["A"].tolist() == [3.0, 7.0]
+
+
+def test_a_field_that_says_nothing_on_the_last_fine_bar_says_nothing_on_the_coarse_one() -> None:
+    said = [0.5, np.nan, np.nan, np.nan, np.nan, 0.7, np.nan, 0.8]
+    whole, part = frame(8, q50=said), frame(8, q50=said)
+    market = Market.from_frames({"A": whole, "B": part.drop(part.index[6:])}, "1h").resample("4h")
+    assert market["q50"]["A"].tolist() == pytest.approx([np.nan, 0.8], nan_ok=True)
+    # B's last bar of the second four hours is the one of 05:00.
+    assert market["q50"]["B"].tolist() == pytest.approx([np.nan, 0.7], nan_ok=True)
+
+
+@given(
+    st.lists(st.sampled_from([None, "no bar", 0.25, 0.5]), min_size=8, max_size=24).filter(
+        lambda said: set(said) != {"no bar"}
+    )
+)
+@settings(deadline=None, max_examples=50)
+def test_a_coarse_bars_field_is_that_of_the_symbols_last_bar_in_it(said: list[float | str | None]) -> None:
+    whole = frame(len(said), q50=[value if isinstance(value, float) else np.nan for value in said])
+    part = whole.drop(whole.index[[row for row, value in enumerate(said) if value == "no bar"]])
+    coarse = Market.from_frames({"A": part, "B": frame(len(said))}, "1h").resample("4h")
+    assert len(coarse) == len(said) // 4
+    for opening, shown in coarse["q50"]["A"].items():
+        inside = part["q50"].loc[opening : opening + pd.Timedelta("3h")]  # type: ignore[operator,misc]
+        assert shown == pytest.approx(inside.iloc[-1] if len(inside) else np.nan, nan_ok=True)
 
 
 def test_a_coarse_bar_without_a_fine_one_is_missing() -> None:

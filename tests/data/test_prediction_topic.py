@@ -10,6 +10,8 @@ import pandas as pd
 import pytest
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.reasoncodes import ReasonCode
 
 from data import Market
 from data.errors import ValidationError
@@ -58,7 +60,7 @@ def send(broker):
     client.loop_stop()
 
 
-def message(bars_ago=1, *, middle=0.001, horizon=600.0, quantiles=None, **fields):
+def message(bars_ago=1, *, middle=0.001, horizon=600.0, quantiles=None, holds="1h", **fields):
     now = pd.Timestamp.now("UTC")
     return LivestreamMessage(
         SYMBOL,
@@ -67,10 +69,17 @@ def message(bars_ago=1, *, middle=0.001, horizon=600.0, quantiles=None, **fields
         raw_quantiles=quantiles or (middle - 0.01, middle, middle + 0.01),
         made_on=NOW - bars_ago * MINUTE,
         horizon=horizon,
-        expires_at=now + pd.Timedelta("1h"),
-        model="test",
-        **fields,
+        expires_at=now + pd.Timedelta(holds),
+        **{"model": "test", **fields},
     )
+
+
+def neutral(kind="closed"):
+    return LivestreamMessage.neutral(SYMBOL, kind, pd.Timestamp.now("UTC"))
+
+
+def middles(topic, **grace):
+    return with_predictions(bars(), topic, **grace).market["q50"][SYMBOL]
 
 
 def bars(count=8, last=3):
@@ -103,7 +112,7 @@ def test_doubles_crossed_late_revised_and_neutral_messages_are_counted(topic, se
         message(3, quantiles=(0.02, 0.001, -0.01)),
         message(9, horizon=60.0),
         message(1, middle=0.007),
-        LivestreamMessage.neutral(SYMBOL, "closed", pd.Timestamp.now("UTC")),
+        neutral(),
     ):
         send(one)
     wait_until(lambda: topic.counts.received == 6)
@@ -173,6 +182,181 @@ def test_old_systems_message_is_read_on_demand(broker, send) -> None:
         record = lenient.read(bars()).table.iloc[0]
         assert record["horizon"] == MINUTE
         assert record["made_on"] + MINUTE <= record["available_at"] < record["made_on"] + 2 * MINUTE
+
+
+def test_forecast_of_one_bar_is_seen_by_a_decision_that_waits_for_it(topic, send) -> None:
+    # Made on the newest bar that is over, it comes within the minute, and says nothing of the next.
+    left = pd.Timestamp.now("UTC").ceil("1min") - pd.Timestamp.now("UTC")
+    time.sleep(left.total_seconds() if left < pd.Timedelta("5s") else 0.0)  # not as the minute turns
+    bar = pd.Timestamp.now("UTC").floor("1min") - MINUTE
+    send(LivestreamMessage(
+        SYMBOL, pd.Timestamp.now("UTC"), (0.2, 0.1, 0.7), raw_quantiles=(-0.01, 0.004, 0.02), made_on=bar,
+        horizon=60.0, expires_at=pd.Timestamp.now("UTC") + MINUTE,
+    ))  # fmt: skip
+    assert topic.wait_for(SYMBOL, bar, 5.0)
+    record = topic.read(bars()).table.iloc[0]
+    waited = record["available_at"] - bar - MINUTE
+    at_once = with_predictions(bars(), topic)
+    assert at_once.market["q50"][SYMBOL].isna().all()
+    assert at_once.report.loc[SYMBOL, ["used", "too late"]].tolist() == [0, 1]
+    waiting = with_predictions(bars(), topic, grace=waited)
+    assert waiting.market["q50"][SYMBOL].dropna().to_dict() == {bar: 0.004}
+    assert waiting.report.loc[SYMBOL, ["used", "too late"]].tolist() == [1, 0]
+
+
+def test_late_in_the_report_is_what_took_longer_than_the_topics_grace(broker, send) -> None:
+    with (
+        TopicPredictions(broker.url, "1m", [SYMBOL], grace="2h") as patient,
+        TopicPredictions(broker.url, "1m", [SYMBOL], grace="0s") as strict,
+    ):
+        send(message(3))
+        for topic, late in ((patient, 0), (strict, 1)):
+            assert topic.wait_for(SYMBOL, NOW - 3 * MINUTE, 5.0)
+            assert topic.read(bars()).report.late == late
+            assert topic.counts.late == 0  # its horizon has not passed
+    with pytest.raises(ValidationError, match="TopicPredictions: grace '-1s'"):
+        TopicPredictions(broker.url, "1m", [SYMBOL], grace="-1s")
+
+
+def test_odd_message_is_refused_and_the_next_one_taken(topic, send, monkeypatch) -> None:
+    fields = json.loads(message(1).to_json())
+    send(json.dumps({**fields, "horizon": 1e12}))
+    send(json.dumps({**fields, "made_on": "0001-01-01T00:00:00+00:00"}))
+    wait_until(lambda: topic.counts.refused == 2)
+    assert "horizon 1000000000000.0: give seconds, 1e9 at most" in topic.refused[0]
+    assert "made_on '0001-01-01T00:00:00+00:00': give a time from 1970" in topic.refused[1]
+    # Whatever a message may bring about that nobody thought of.
+    with monkeypatch.context() as patched:
+        patched.setattr(topic, "_keep", lambda *_: 1 // 0)
+        send(message(1))
+        wait_until(lambda: topic.counts.refused == 3)
+    assert topic.refused[2] == f"{topic_of(SYMBOL)}: ZeroDivisionError: integer division or modulo by zero"
+    send(message(1))
+    assert topic.wait_for(SYMBOL, NOW - MINUTE, 5.0)
+    assert len(topic.read(bars())) == 1
+
+
+def test_reader_whose_thread_has_died_says_so(tmp_path, monkeypatch) -> None:
+    def broken():
+        raise RuntimeError("out of memory")
+
+    with Broker(tmp_path / "broker") as broker, TopicPredictions(broker.url, "1m", [SYMBOL]) as topic:
+        monkeypatch.setattr(topic._client, "reconnect", broken)
+        broker.kill()
+        with pytest.raises(BrokerError, match=r"thread has died \(RuntimeError: out of memory\)") as caught:
+            topic.wait_for(SYMBOL, NOW, 20.0)
+        assert caught.value.lasting
+        with pytest.raises(BrokerError, match="thread has died"):
+            topic.read(bars())
+    assert not len(topic.read(bars()))  # once one has taken leave, what came stays readable
+
+
+def test_reader_that_the_broker_lets_in_no_longer_says_so_until_it_does_again(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("LADDER_MQTT_USERNAME", "desk")
+    monkeypatch.setenv("LADDER_MQTT_PASSWORD", "right")
+    with Broker(tmp_path / "broker", users={"desk": "right"}) as broker:
+        words = tmp_path / "broker" / "passwords"
+        known = words.read_text()
+        with TopicPredictions(broker.url, "1m", [SYMBOL]) as topic:
+            broker.kill()
+            words.write_text("")
+            broker.start()
+            with pytest.raises(BrokerError, match=r"refuses the connection .Not authorized") as caught:
+                topic.wait_for(SYMBOL, NOW, 20.0)
+            assert caught.value.lasting
+            with pytest.raises(BrokerError, match="refuses the connection"):
+                topic.read(bars())
+            broker.kill()
+            words.write_text(known)
+            broker.start()
+            wait_until(lambda: topic._failure is None, 20.0)
+            assert not len(topic.read(bars()))
+            assert topic.counts.lost == 1
+
+
+def test_subscription_that_is_refused_later_is_told_and_a_busy_broker_waited_for(topic) -> None:
+    def answer(name):
+        topic._on_subscribe(topic._client, None, 1, [ReasonCode(PacketTypes.SUBACK, name)], None)
+
+    answer("Not authorized")
+    with pytest.raises(BrokerError, match=r"no subscription .Not authorized"):
+        topic.read(bars())
+    answer("Quota exceeded")
+    assert not len(topic.read(bars()))
+    answer("Granted QoS 1")
+    assert topic.wait_for(SYMBOL, NOW, 0.01) is False
+
+
+@pytest.mark.parametrize("kind", ["lost", "expired", "closed"])
+def test_forecast_that_was_taken_back_holds_again_once_it_is_sent_again(topic, send, kind) -> None:
+    first = message(1)
+    for one in (first, neutral(kind), first):
+        send(one)
+    wait_until(lambda: topic.counts.received == 3)
+    counts = topic.counts
+    assert (counts.taken, counts.duplicates, counts.revisions, counts.neutral) == (2, 0, 1, 1)
+    found = topic.read(bars())
+    assert found.report.revisions == 1
+    assert found.table["ended_at"].notna().tolist() == [True, False]
+    assert found.table["available_at"].iloc[1] > found.table["ended_at"].iloc[0]
+    assert (middles(topic)[NOW + MINUTE :] == 0.001).all()
+    send(first)
+    wait_until(lambda: counts.duplicates == 1)
+
+
+def test_publisher_that_vanishes_and_comes_back_has_its_forecast_in_force_again(broker, topic) -> None:
+    with Publisher(broker.url, SYMBOL, backoff=(0.05, 0.2), neutral_on_close=False) as publisher:
+        publisher.publish(message(1))
+        publisher.flush()
+        assert topic.wait_for(SYMBOL, NOW - MINUTE, 5.0)
+        other = Client(CallbackAPIVersion.VERSION2, publisher._client_id)
+        other.connect("127.0.0.1", broker.port)  # the broker ends the publisher's connection, and sends its will
+        other.loop_start()
+        wait_until(lambda: topic.counts.neutral >= 1)
+        other.disconnect()
+        other.loop_stop()
+        wait_until(lambda: topic.counts.taken >= 2)
+    assert (middles(topic)[NOW + MINUTE :] == 0.001).all()
+
+
+def test_message_holds_to_its_expiry_and_no_longer(topic, send) -> None:
+    send(message(1, holds="70s"))
+    over = message(2, middle=0.006, holds="50ms")
+    time.sleep(0.1)
+    send(over)
+    wait_until(lambda: topic.counts.received == 2)
+    assert (topic.counts.taken, topic.counts.late) == (2, 1)
+    found = topic.read(bars()).table.set_index("made_on")
+    ends = found["available_at"] + pd.Timedelta("70s")
+    first = found.loc[NOW - MINUTE]
+    assert abs(NOW + first["horizon"] - ends[NOW - MINUTE]) < pd.Timedelta("1s")
+    shown = middles(topic, grace="59s")
+    assert 0.006 not in set(shown)
+    closes = shown.index + MINUTE
+    expected = (closes + pd.Timedelta("59s") >= first["available_at"]) & (closes < NOW + first["horizon"])
+    assert shown.notna().tolist() == expected.tolist()
+    assert expected.any() and not expected[-1]  # its horizon alone would reach beyond the last bar
+
+
+def test_neutral_message_ends_all_that_still_holds(topic, send) -> None:
+    for one in (message(1, middle=0.005), message(2, middle=0.006), message(9, horizon=60.0), neutral()):
+        send(one)
+    wait_until(lambda: topic.counts.received == 4)
+    ended = topic.read(bars()).table.set_index("made_on")["ended_at"]
+    assert ended.notna().to_dict() == {NOW - 9 * MINUTE: False, NOW - 2 * MINUTE: True, NOW - MINUTE: True}
+    assert middles(topic)[NOW + MINUTE :].isna().all()
+    # Nor does one that waits a moment after the close of its bar see what was taken back in that moment.
+    assert middles(topic, grace="59s")[NOW + MINUTE :].isna().all()
+
+
+def test_of_two_replays_of_a_bar_the_later_one_holds(broker, send) -> None:
+    with TopicPredictions(broker.url, "1m", [SYMBOL], replays=True) as topic:
+        send(message(5, middle=0.001, kind="replay", model="m1"))
+        send(message(5, middle=0.002, kind="replay", model="m2"))
+        wait_until(lambda: topic.counts.received == 2)
+        found = topic.read(bars())
+        assert (found.table["q50"].tolist(), found.table["model"].tolist()) == ([0.002], ["m2"])
+        assert (topic.counts.taken, topic.counts.revisions) == (2, 1)
 
 
 def test_what_is_sent_while_the_broker_was_down_comes_in_the_end(tmp_path) -> None:

@@ -23,7 +23,7 @@ def table(**columns: list) -> pd.DataFrame:
 
 
 def records(**columns: list) -> Predictions:
-    return Predictions.from_table(table(**columns), "1h", symbol="BTC/USDT")
+    return Predictions.from_table(table(**columns), "1h", symbol=None if "symbol" in columns else "BTC/USDT")
 
 
 def test_record_has_its_bar_the_time_it_is_known_from_and_its_horizon() -> None:
@@ -132,6 +132,70 @@ def test_error_of_a_file_names_it(tmp_path) -> None:
     path.write_text("time,q10,q50,q90\n2024-01-01T00:00:00Z,-0.1,0.0,inf\n")
     with pytest.raises(ValidationError, match=r"bad.csv: BTC/USDT 2024-01-01 00:00.*not finite"):
         read_predictions(path, "1h", symbol="BTC/USDT")
+
+
+@pytest.mark.parametrize(
+    ("columns", "given", "message"),
+    [
+        ({"horizon": [3600] * 3}, {"horizon": "2h"}, "horizon '2h' is given, and the table has a column horizon"),
+        (
+            {"available_at": hours(1, 2, 3)},
+            {"delay": "1h"},
+            "delay '1h' is given, and the table has a column av",
+        ),
+        ({"available_at": hours(1, 2, 3)}, {"delay": "0s"}, "Leave delay out, or drop the column"),
+        (
+            {"symbol": ["ETH/USDT"] * 3},
+            {"symbol": "BTC/USDT"},
+            "symbol 'BTC/USDT' is given, and the table has a",
+        ),
+    ],
+)
+def test_what_table_and_argument_both_say_is_refused(columns: dict, given: dict, message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        Predictions.from_table(table(**columns), "1h", **{"symbol": "BTC/USDT", **given})
+
+
+def test_model_is_only_for_a_table_that_names_none(tmp_path) -> None:
+    named = Predictions.from_table(table(model=["a", "b", "c"]), "1h", symbol="BTC/USDT", model="mine")
+    assert named.table["model"].tolist() == ["a", "b", "c"]
+    table().to_parquet(tmp_path / "night.parquet")
+    found = read_predictions(tmp_path / "night.parquet", "1h", symbol="BTC/USDT")
+    assert set(found.table["model"]) == {"night"}
+
+
+def test_late_is_what_says_itself_that_it_was_known_later_than_the_grace() -> None:
+    known = {"available_at": hours(1, 2 + 1 / 60, 3 + 2 / 60)}
+    for grace, late in (("0s", 2), ("60s", 1), ("2min", 0)):
+        given = Predictions.from_table(table(**known), "1h", symbol="BTC/USDT", grace=grace)
+        assert given.report.late == late
+    # A delay that one chose is none of the records' own.
+    assert Predictions.from_table(table(), "1h", symbol="BTC/USDT", delay="1h").report.late == 0
+    with pytest.raises(ValidationError, match="grace '-1s'"):
+        Predictions.from_table(table(), "1h", symbol="BTC/USDT", grace="-1s")
+
+
+def test_end_of_a_record_comes_back_from_a_file(tmp_path) -> None:
+    made = records(ended_at=[None, BAR + pd.Timedelta("3h"), None], horizon=[36000] * 3)
+    made.to_parquet(tmp_path / "mine.parquet")
+    again = read_predictions(tmp_path / "mine.parquet", "1h")
+    assert again.table["ended_at"].tolist()[1] == BAR + pd.Timedelta("3h")
+    assert again.table["ended_at"].isna().tolist() == [True, False, True]
+    assert again.extras == ()
+
+
+def test_tables_with_and_without_odds_do_not_join_and_it_says_which() -> None:
+    odds = {"prob_short": [0.2] * 3, "prob_neutral": [0.1] * 3, "prob_long": [0.7] * 3}
+    with_odds, without = records(**odds), Predictions.from_table(table(), "1h", symbol="ETH/USDT")
+    with pytest.raises(ValidationError, match=r"join: table 2 \(ETH/USDT\) of 2 has no prob_short.*the others have"):
+        Predictions.join([with_odds, without])
+    assert len(Predictions.join([with_odds, Predictions.none("1h")])) == 3
+
+
+def test_tables_without_a_record_join_into_one_without() -> None:
+    none = Predictions.none("1h")
+    whole = Predictions.join([none, none])
+    assert (len(whole), whole.timeframe, whole.report) == (0, "1h", PredictionReport(0))
 
 
 def test_tables_join_into_one_that_keeps_the_rules_and_their_counts() -> None:

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from data import load_sample
+from data import Predictions, load_sample
 from engine.result import Result
 from research.cli import app
 from tests.forecast_fields import with_made_forecasts
@@ -78,12 +78,22 @@ def test_sweep_goes_over_parameters_of_a_strategy_with_forecasts(forecasts: Path
     assert "0.001" in told.output
 
 
+def test_file_that_names_its_symbol_and_horizon_is_taken_as_it_is(forecasts: Path, tmp_path: Path) -> None:
+    path = tmp_path / "walk.parquet"
+    Predictions.from_table(pd.read_parquet(forecasts), "30m", symbol="BTC/USD").to_parquet(path)
+    run = ["backtest", "QuantileSignal", *BARS, *FAST, "--shorts", "--predictions", path]
+    assert "bars have a forecast" in ladder(*run).output
+    for words, name in ((["--horizon", "1h"], "horizon"), (["--delay", "30m"], "delay")):
+        told = ladder(*run, *words, code=1).output.replace("\n", " ")
+        assert f"walk.parquet: {name} '{words[1]}' is given, and the table has a column" in told
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         ([], "the market has no field q10, q50, q90; join the forecasts first"),
         (["--delay", "1h"], "--horizon and --delay are about forecasts"),
-        (["--predictions", "nowhere.parquet"], "nowhere.parquet: cannot be read"),
+        (["--predictions", "nowhere.parquet"], "nowhere.parquet: no such file"),
         (["--daily", "nowhere.csv"], "nowhere.csv: no such file"),
     ],
 )
