@@ -24,6 +24,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
+from weakref import WeakValueDictionary
 
 from data.errors import ValidationError
 from engine.live.account_reader import AccountReader
@@ -87,7 +88,7 @@ class Gateway(AccountReader):
         # Three times what ccxt gives one request: it may have to wait for its turn first.
         super().__init__(exchange, journal, run, Calls(exchange, 3.0 * timeout, clock), patience)
         self._recv_window, self._settle = recv_window, settle
-        self._locks: dict[str, asyncio.Lock] = {}
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()  # gone with the last that waits
 
     async def place(self, intent: OrderIntent) -> OrderReport:
         """Place an order, or find out what became of it if it was placed before: to call it again is harmless.

@@ -150,7 +150,9 @@ class Journal(JournalFile):
 
     def unsettled(self, run: str) -> list[OrderIntent]:
         """The orders of a run that are at no final state: what a restart has to look up."""
-        return [intent for intent in self.orders(run) if not (self.state(intent.client_id) or State.INTENDED).final]
+        last = "(SELECT state FROM order_steps WHERE client_id = orders.client_id ORDER BY id DESC LIMIT 1)"
+        ended = ", ".join(f"'{state.value}'" for state in State if state.final)
+        return self._intents(f"WHERE run = ? AND {last} NOT IN ({ended}) ORDER BY orders.rowid", run)
 
     def steps(self, client_id: str) -> list[Step]:
         """Every step of an order."""

@@ -49,14 +49,14 @@ class Signatures:
         """
         if not key:
             raise ApiError(-2014, "API-key format invalid.", 401)
-        if not hmac.compare_digest(key, self._key):
+        if not hmac.compare_digest(key.encode(), self._key.encode()):
             raise ApiError(-2015, "Invalid API-key, IP, or permissions for action.", 401)
-        stamp, window = whole(params, "timestamp"), int(params.get("recvWindow", "5000"))
+        stamp, window = whole(params, "timestamp"), whole(params, "recvWindow") or 5000
         if stamp is None or "signature" not in params:
             missing = "timestamp" if stamp is None else "signature"
             raise ApiError(-1102, f"Mandatory parameter '{missing}' was not sent, was empty/null, or malformed.")
         expected = hmac.new(self._secret, payload.encode(), hashlib.sha256).hexdigest()
-        if not hmac.compare_digest(params["signature"], expected):
+        if not hmac.compare_digest(params["signature"].encode(), expected.encode()):
             raise ApiError(-1022, "Signature for this request is not valid.")
         now = wall_clock()
         if stamp >= now + 1000:

@@ -358,7 +358,11 @@ class BinanceRest:
     def _chosen(self, params: Params) -> list[str]:
         if "symbol" in params:
             return [self._symbol(params)]
-        return [self._symbol({"symbol": name}) for name in json.loads(params.get("symbols", "[]"))]
+        try:
+            names = [str(name) for name in json.loads(params.get("symbols", "[]"))]
+        except (ValueError, TypeError):
+            raise ApiError(-1100, "Illegal characters found in parameter 'symbols'.") from None
+        return [self._symbol({"symbol": name}) for name in names]
 
     def _order(self, params: Params) -> Order:
         number = whole(params, "orderId")

@@ -5,7 +5,7 @@ The shapes are those of Binance's public documentation (binance-spot-api-docs, r
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any, Final
 
@@ -230,39 +230,31 @@ def book_ticker(exchange: Exchange, symbol: str) -> dict[str, Any]:
 @exact
 def day_ticker(exchange: Exchange, symbol: str) -> dict[str, Any]:
     """The last 24 hours, of bars that are closed and the open one's open."""
-    bars = exchange.replay.day(symbol, closed=not exchange.is_open)
+    day = exchange.replay.day(symbol, closed=not exchange.is_open)
     last = exchange.book.last[symbol]
-    first = bars[0].open if bars else last
-    traded = total(bar.volume for bar in bars)
-    worth = total(bar.volume * bar.close for bar in bars)
     bid, ask = exchange.book.quotes(symbol)
-    change = last - first
-    average = whole_steps(divided(worth, traded), FINEST) if traded else last
+    change = last - day.open
+    average = whole_steps(divided(day.worth, day.volume), FINEST) if day.volume else last
     return {
         "symbol": exchange.ids[symbol],
         "priceChange": plain(change),
-        "priceChangePercent": plain(whole_steps(divided(change * 100, first), Decimal("0.001"))),
+        "priceChangePercent": plain(whole_steps(divided(change * 100, day.open), Decimal("0.001"))),
         "weightedAvgPrice": plain(average),
-        "prevClosePrice": plain(first),
+        "prevClosePrice": plain(day.open),
         "lastPrice": plain(last),
         "lastQty": lot(exchange.book.terms[symbol]),
         "bidPrice": plain(bid),
         "bidQty": DEPTH,
         "askPrice": plain(ask),
         "askQty": DEPTH,
-        "openPrice": plain(first),
-        "highPrice": plain(max((bar.high for bar in bars), default=last)),
-        "lowPrice": plain(min((bar.low for bar in bars), default=last)),
-        "volume": plain(traded),
-        "quoteVolume": plain(worth),
-        "openTime": bars[0].time if bars else exchange.book.now,
+        "openPrice": plain(day.open),
+        "highPrice": plain(day.high),
+        "lowPrice": plain(day.low),
+        "volume": plain(day.volume),
+        "quoteVolume": plain(day.worth),
+        "openTime": day.time,
         "closeTime": exchange.book.now,
         "firstId": 0,
         "lastId": exchange.replay.row,
-        "count": len(bars),
+        "count": day.count,
     }
-
-
-def total(values: Iterable[Decimal]) -> Decimal:
-    """A sum that is a Decimal of nothing too."""
-    return sum(values, ZERO)

@@ -1,7 +1,7 @@
 """Bybit v5, linear perpetuals, as the second dialect of the rehearsal exchange.
 
-Another shape of everything: requests in JSON signed by headers, errors with HTTP 200, orders that are only acknowledged,
-positions in place of coins. That the same books and the same server carry both shows that neither is a special case.
+Another shape of everything: JSON signed by headers, errors with HTTP 200, orders that are only acknowledged, positions
+in place of coins. That the same books and the same server carry both shows that neither is a special case.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ class Bybit:
 
     def __init__(self, exchange: Exchange, api_key: str, secret: str, *, withdrawals: bool = False) -> None:
         self.rest = BybitRest(exchange, withdrawals=withdrawals)
-        self.streams: Streams = BybitStreams(exchange, api_key, secret)
+        self._streams = BybitStreams(exchange, api_key, secret)
+        self.streams: Streams = self._streams
         self._key = api_key
         self._secret = secret.encode()
 
@@ -47,6 +48,10 @@ class Bybit:
             route = self.rest.routes.get(call.label)
             if route is not None and route[1]:
                 self._verify(call)
+            if call.label == "POST /v5/order/disconnected-cancel-all":
+                self._verify(call)
+                self._streams.window = int(_params(call)["timeWindow"])  # wall clock, seconds
+                return _said({})
             return _said(self.rest.answer(call.label, _params(call)))
         except BybitError as error:
             return _failed(error.code, error.text)
@@ -94,11 +99,11 @@ class Bybit:
         """Check key, signature and time, all of which are headers."""
         key, stamp = call.headers.get("X-BAPI-API-KEY", ""), call.headers.get("X-BAPI-TIMESTAMP", "")
         window, given = call.headers.get("X-BAPI-RECV-WINDOW", "5000"), call.headers.get("X-BAPI-SIGN", "")
-        if not hmac.compare_digest(key, self._key):
+        if not hmac.compare_digest(key.encode(), self._key.encode()):
             raise BybitError(10003, "API key is invalid.")
         signed = stamp + key + window + (call.body if call.method == "POST" else call.query)
         expected = hmac.new(self._secret, signed.encode(), hashlib.sha256).hexdigest()
-        if not hmac.compare_digest(given, expected):
+        if not hmac.compare_digest(given.encode(), expected.encode()):
             raise BybitError(10004, "error sign! please check your signature generation algorithm.")
         now = wall_clock()
         if not now - int(window) <= int(stamp) < now + 1000:

@@ -6,6 +6,7 @@ Private, at /v5/private after `auth`: order, execution, position, wallet.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 from collections.abc import Iterable, Mapping
@@ -31,7 +32,11 @@ _PRIVATE = frozenset({"order", "execution", "position", "wallet"})
 
 
 class BybitStreams(Listeners):
-    """Who listens to what, and the messages."""
+    """Who listens to what, and the messages.
+
+    Attributes:
+        window: seconds without a listener to the account after which all orders are cancelled; None for never.
+    """
 
     def __init__(self, exchange: Exchange, api_key: str, secret: str) -> None:
         super().__init__()
@@ -39,6 +44,23 @@ class BybitStreams(Listeners):
         self._key = api_key
         self._secret = secret.encode()
         self._interval = interval_of(exchange.replay.length)
+        self.window: int | None = None
+        self._parted = 0
+
+    def leave(self, connection: Connection) -> None:
+        """A client has gone; with the last that heard of the account, the dead man's switch begins to count."""
+        alive = bool(self._users)
+        super().leave(connection)
+        if alive and not self._users and self.window is not None:
+            self._parted += 1
+            asyncio.get_running_loop().call_later(self.window, self._cancel_all, self._parted)
+
+    def _cancel_all(self, parted: int) -> None:
+        if self._users or parted != self._parted:
+            return
+        for order in self.exchange.book.open_orders():
+            if order.is_open:
+                self.exchange.book.cancel(order.symbol, order.id)
 
     async def hear(self, connection: Connection, path: str, text: str) -> None:
         """A message of a client."""
@@ -148,4 +170,6 @@ class BybitStreams(Listeners):
         if len(given) != 3 or not given[1].isdecimal() or int(given[1]) < wall_clock():
             return False
         expected = hmac.new(self._secret, f"GET/realtime{given[1]}".encode(), hashlib.sha256).hexdigest()
-        return hmac.compare_digest(given[0], self._key) and hmac.compare_digest(given[2], expected)
+        return hmac.compare_digest(given[0].encode(), self._key.encode()) and hmac.compare_digest(
+            given[2].encode(), expected.encode()
+        )

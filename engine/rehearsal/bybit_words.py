@@ -251,17 +251,17 @@ def kline(exchange: Exchange, bar: Bar, *, closed: bool) -> dict[str, Any]:
 def ticker(exchange: Exchange, symbol: str) -> dict[str, Any]:
     """Prices now."""
     bid, ask = exchange.book.quotes(symbol)
-    bars = exchange.replay.day(symbol, closed=not exchange.is_open)
+    day = exchange.replay.day(symbol, closed=not exchange.is_open)
     last = plain(exchange.book.last[symbol])
     return {
         "symbol": exchange.ids[symbol],
         "lastPrice": last,
         "markPrice": last,
         "indexPrice": last,
-        "prevPrice24h": plain(bars[0].open) if bars else last,
-        "highPrice24h": plain(max((bar.high for bar in bars), default=exchange.book.last[symbol])),
-        "lowPrice24h": plain(min((bar.low for bar in bars), default=exchange.book.last[symbol])),
-        "volume24h": plain(sum((bar.volume for bar in bars), ZERO)),
+        "prevPrice24h": plain(day.open),
+        "highPrice24h": plain(day.high),
+        "lowPrice24h": plain(day.low),
+        "volume24h": plain(day.volume),
         "bid1Price": plain(bid),
         "bid1Size": "1000000",
         "ask1Price": plain(ask),

@@ -139,10 +139,12 @@ class FaultPlan:
         """All kinds at the rates of HEAVY, times `share`."""
         return cls(seed, {kind: rate * share for kind, rate in HEAVY.items()}, **more)
 
-    @property
-    def is_down(self) -> bool:
-        """Whether the exchange refuses everything just now."""
-        return self._down > 0
+    def refuses(self) -> bool:
+        """Whether the exchange is down and refuses this request, or this connection, too."""
+        if self._down:
+            self._down -= 1
+            return True
+        return False
 
     def counts(self) -> dict[str, int]:
         """How many faults of each kind there have been."""
@@ -167,8 +169,7 @@ class FaultPlan:
         """
         self._counts[place] += 1
         count = self._counts[place]
-        if place == "request" and self._down:
-            self._down -= 1
+        if place == "request" and self.refuses():
             return Fault(0, "down", label, count, at)
         kind = self._planned(place, label) or self._drawn(place, count)
         if kind is None or kind in barred:

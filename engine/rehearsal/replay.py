@@ -12,7 +12,7 @@ from __future__ import annotations
 import bisect
 from collections.abc import Iterator
 from decimal import Decimal
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -20,11 +20,23 @@ import pandas as pd
 from data.errors import ValidationError
 from data.market import Market
 from data.timeframe import parse_timeframe
-from engine.rehearsal.money import decimal_of
+from engine.rehearsal.money import ZERO, decimal_of
 from engine.rehearsal.orders import Bar
 
 _FIELDS: Final = ("open", "high", "low", "close", "volume")
 _DAY: Final = 86_400_000
+
+
+class Day(NamedTuple):
+    """The last 24 hours of a symbol: `time` of its first bar, `worth` the volume at the closes, `count` of bars."""
+
+    time: int
+    open: Decimal
+    high: Decimal
+    low: Decimal
+    volume: Decimal
+    worth: Decimal
+    count: int
 
 
 class Replay:
@@ -123,9 +135,21 @@ class Replay:
         chosen = rows[first:end][:limit] if since is not None else rows[first:end][-limit:]
         return list(self._known(symbol, chosen, closed=closed))
 
-    def day(self, symbol: str, *, closed: bool = False) -> list[Bar]:
-        """The known bars of the last 24 hours."""
-        return self.candles(symbol, self.time - _DAY + self.length, None, _DAY, closed=closed)
+    def day(self, symbol: str, *, closed: bool = False) -> Day:
+        """What is known of the last 24 hours: closed bars, and of the open one its open. Volumes are summed as floats."""
+        rows, last = self._rows[symbol], self.last_before(symbol)
+        first = bisect.bisect_left(rows, bisect.bisect_left(self._times, self.time - _DAY + self.length))
+        end = bisect.bisect_right(rows, self.row)
+        chosen = rows[first:end]
+        if last is None or not chosen:
+            price = ZERO if last is None else last.close
+            return Day(self.time, price, price, price, ZERO, ZERO, 0)
+        values = self._values[symbol][chosen]
+        if last.time == self.time and not closed:
+            values[-1, 1:] = values[-1, 0], values[-1, 0], values[-1, 0], 0.0
+        volume, worth = values[:, 4].sum(), values[:, 4] @ values[:, 3]
+        numbers = (values[0, 0], values[:, 1].max(), values[:, 2].min(), volume, worth)
+        return Day(self._times[chosen[0]], *map(decimal_of, numbers), len(chosen))
 
     def _known(self, symbol: str, rows: list[int], *, closed: bool) -> Iterator[Bar]:
         for row in rows:
@@ -137,4 +161,4 @@ class Replay:
 
 def only_open(bar: Bar) -> Bar:
     """What is known of a bar that has just opened."""
-    return Bar(bar.time, bar.open, bar.open, bar.open, bar.open, Decimal(0))
+    return Bar(bar.time, bar.open, bar.open, bar.open, bar.open, ZERO)

@@ -291,7 +291,7 @@ class RehearsalServer:
         return _response(Answer(await move()))
 
     async def _listen(self, request: web.BaseRequest) -> web.StreamResponse:
-        if self._plan is not None and self._plan.is_down:
+        if self._plan is not None and self._plan.refuses():
             return _broken(request)
         socket = web.WebSocketResponse(compress=False)
         await socket.prepare(request)

@@ -59,6 +59,12 @@ def test_bar_has_the_forecast_made_on_it_once_that_is_known_and_no_longer_than_i
     }  # fmt: skip
 
 
+def test_market_tells_which_bar_each_forecast_was_made_on() -> None:
+    made = with_predictions(market(4), records((0, 1, 3, 0.1), (2, 3, 1, 0.2))).market["made_on"]["BTC/USDT"]
+    hours = (made - BAR.timestamp()) / 3600.0
+    assert hours.tolist() == pytest.approx([0.0, 0.0, 2.0, np.nan], nan_ok=True)
+
+
 def test_forecast_that_comes_late_is_seen_from_then_on_and_one_past_its_horizon_never() -> None:
     joined = with_predictions(market(), records((0, 2.5, 4, 0.1), (1, 3.5, 1, 0.2)))
     # The second was made on a newer bar, so from 3.5 h on it is the newest word, and has run out by then.
@@ -108,7 +114,7 @@ def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(ValidationError, match="forecasts of BTC/USDT, the market has XRP/USDT"):
         with_predictions(market(symbols=("XRP/USDT",)), good)
     once = with_predictions(market(), good).market
-    with pytest.raises(ValidationError, match="the market has the field q10, q50, q90 already"):
+    with pytest.raises(ValidationError, match="the market has the field q10, q50, q90, made_on already"):
         with_predictions(once, good)
     assert middles(with_predictions(market(2), Predictions.none("1h"))) == [None, None]
 
