@@ -103,14 +103,23 @@ class Calls:
         """The timestamp, in ms, that ccxt would sign a request with now."""
         return int(self.exchange.milliseconds()) - int(self.exchange.options.get("timeDifference") or 0)
 
-    async def once(self, method: str, *args: Any) -> Any:
+    async def once(self, method: str, *args: Any, until: float | None = None) -> Any:
         """Send one request, and that once.
+
+        Args:
+            method: of the exchange.
+            *args: what it takes.
+            until: monotonic time; a ban of the exchange's that lasts longer is not waited for.
 
         Raises:
             CallError: it failed.
+            UnreachableError: nothing was sent, for the exchange wants no request before `until`.
             HaltError: the clock could not be set, time and again.
         """
         while (wait := self._not_before - self.clock.monotonic()) > 0:
+            if until is not None and self._not_before > until:
+                words = f"the exchange wants no request for {wait:.0f} s more; nothing was sent"
+                raise UnreachableError(method, Failure("RateLimitExceeded", words, Treatment.RETRY_LATER))
             await self.clock.sleep(wait)
         failure = None
         answer = None
@@ -150,8 +159,8 @@ class Calls:
         while True:
             failure = None
             try:
-                return await self.once(method, *args)
-            except HaltError:
+                return await self.once(method, *args, until=until)
+            except (HaltError, UnreachableError):
                 raise
             except CallError as error:
                 failure = error.failure
@@ -160,7 +169,7 @@ class Calls:
             if failure.not_found or failure.treatment in FINAL:
                 raise CallError(method, failure)
             if failure.treatment is Treatment.RESYNC_CLOCK:
-                await self.resync()
+                await self.resync(until)
             if self.clock.monotonic() >= until:
                 raise UnreachableError(method, failure)
             await self.pause(attempt, failure.treatment)
@@ -171,10 +180,10 @@ class Calls:
         longest = LONGEST_WAIT_OUT if treatment is Treatment.WAIT_OUT else LONGEST_PAUSE
         await self.clock.sleep(growing(attempt, longest))
 
-    async def resync(self) -> None:
+    async def resync(self, until: float | None = None) -> None:
         """Measure anew what the exchange's clock differs by; where that fails the next request will tell."""
         try:
-            await self.once("load_time_difference")
+            await self.once("load_time_difference", until=until)
         except HaltError:
             raise
         except CallError:

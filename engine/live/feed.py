@@ -34,6 +34,7 @@ _NS_PER_MS: Final = 1_000_000
 _PAGE: Final = 1_000  # candles in one answer, at most
 _ATTEMPTS: Final = 8
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 30.0
+_UNSURE: Final = 0.5  # seconds between looks by REST, while the stream is silent
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,7 @@ class CandleFeed:
 
     Attributes:
         gaps: times the stream broke.
+        behind: whether bars have closed since the one that it was rewound to.
     """
 
     def __init__(
@@ -75,12 +77,13 @@ class CandleFeed:
         if timeframe not in exchange.timeframes:
             known = ", ".join(exchange.timeframes)
             raise ValidationError(f"{exchange.id}: has no candles of {timeframe}; it has {known}")
-        self.symbols, self.timeframe, self.gaps = tuple(symbols), timeframe, 0
+        self.symbols, self.timeframe, self.gaps, self.behind = tuple(symbols), timeframe, 0, False
         self._exchange, self._grace, self._patience = exchange, grace, patience
         self._step = parse_timeframe(timeframe).value
         self._open = 0  # opening time of the bar that is open, ns
         self._begun: set[str] = set()
         self._broken = False
+        self._quiet = True  # no message since the stream was taken up: nobody knows yet whether it carries
         self._heard = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -111,7 +114,7 @@ class CandleFeed:
     def rewind(self, time: int) -> None:
         """Take the bar that opened then for the open one: those closed since come with the next turn, by REST."""
         if time < self._open:
-            self._open, self._broken = time, True
+            self._open, self._broken, self.behind = time, True, True
 
     @property
     def open_time(self) -> int:
@@ -165,12 +168,13 @@ class CandleFeed:
         while True:
             try:
                 await asyncio.wait_for(self._exchange.watch_ohlcv_for_symbols(pairs), self._patience)
-                pause = _FIRST_PAUSE
+                pause, self._quiet = _FIRST_PAUSE, False
                 self._heard.set()
             except asyncio.CancelledError:
                 raise
             except Exception as error:  # noqa: BLE001 - whatever broke it: it is taken up again, and the gap is filled
-                self.gaps, self._broken = self.gaps + 1, True
+                self.gaps, self._broken, self._quiet = self.gaps + 1, True, True
+                self._heard.set()
                 _LOG.warning("candles: the stream broke (%s); taken up again in %.1f s", type(error).__name__, pause)
                 await asyncio.sleep(pause)
                 pause = min(2.0 * pause, _LONGEST_PAUSE)
@@ -192,10 +196,11 @@ class CandleFeed:
         return max((_time(cache[-1]) for cache in caches if cache), default=0)
 
     async def _newest_after(self, time: int) -> int:
+        """Wait for a bar that begins after a time; by REST too, while nobody knows whether the stream carries."""
         while (newest := self._newest()) <= time:
             self._heard.clear()
             try:
-                await asyncio.wait_for(self._heard.wait(), self._patience)
+                await asyncio.wait_for(self._heard.wait(), _UNSURE if self._quiet else self._patience)
             except TimeoutError:
                 newest = await self._newest_by_rest()
                 if newest > time:

@@ -55,6 +55,8 @@ class Gateway(AccountReader):
             window needs a number after which a lost request is certainly gone.
         patience: seconds to go on asking an exchange that does not answer; then the report's state is `unknown`.
         settle: seconds between the two lookups that must agree; an exchange may take that long to show an order.
+        resend_within: seconds from a call of `place` after which an order that did not arrive is too old to be sent
+            again: it is then `rejected`. None for as long as `patience`.
         clock: for pauses and timeouts.
 
     Raises:
@@ -71,6 +73,7 @@ class Gateway(AccountReader):
         recv_window: int = 2000,
         patience: float = 300.0,
         settle: float = 1.0,
+        resend_within: float | None = None,
         clock: Clock | None = None,
     ) -> None:
         if not (timeout > 0 and patience >= 0 and settle >= 0 and 0 < recv_window <= 60_000):
@@ -88,6 +91,7 @@ class Gateway(AccountReader):
         # Three times what ccxt gives one request: it may have to wait for its turn first.
         super().__init__(exchange, journal, run, Calls(exchange, 3.0 * timeout, clock), patience)
         self._recv_window, self._settle = recv_window, settle
+        self._resend_within = patience if resend_within is None else resend_within
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()  # gone with the last that waits
 
     async def place(self, intent: OrderIntent) -> OrderReport:
@@ -160,7 +164,9 @@ class Gateway(AccountReader):
         while not report.state.final:
             failure = _NO_WORD
             try:
-                await self._calls.once("cancel_order", "", intent.symbol, {"clientOrderId": intent.legs[0]})
+                await self._calls.once(
+                    "cancel_order", "", intent.symbol, {"clientOrderId": intent.legs[0]}, until=until
+                )
             except HaltError:
                 raise
             except CallError as error:
@@ -168,7 +174,7 @@ class Gateway(AccountReader):
             if failure.treatment is Treatment.HALT:
                 raise self._halt("cancel_order", failure, intent)
             if failure.treatment is Treatment.RESYNC_CLOCK:
-                await self._calls.resync()
+                await self._calls.resync(until)
             report = await self._find(intent, until) or report
             if report.state.final:
                 break
@@ -189,7 +195,8 @@ class Gateway(AccountReader):
         """Take in an order that a stream tells of (watch_orders); None for one that is not ours.
 
         Late, doubled and disordered messages do no harm. One that says the order has ended before all of its fills are
-        known leaves it open in the journal: `look_up` then fetches them.
+        known leaves it open in the journal: `look_up` then fetches them. Of an OCO order a message tells one leg, and
+        changes nothing: `look_up` asks for both.
         """
         leg = client_id_in(order) or ""
         intent = self._journal.intent(leg) or self._journal.intent(leg[:-2])
@@ -214,7 +221,7 @@ class Gateway(AccountReader):
             return self.report(intent, Treatment.LOOK_UP, why)
 
     async def _carry_on(self, intent: OrderIntent, *, fresh: bool, resend: bool) -> OrderReport:
-        until = self._deadline()
+        begun, until = self._calls.clock.monotonic(), self._deadline()
         refused = False  # the last request, at the door: then one lookup is enough
         while True:
             if not fresh:
@@ -226,7 +233,7 @@ class Gateway(AccountReader):
                 if self._state(intent) in _OPEN:  # a stream has told of it meanwhile
                     refused = False
                     continue
-                if not resend:
+                if not resend or self._calls.clock.monotonic() - begun > self._resend_within:
                     self._note(intent, State.REJECTED, {"why": _NEVER})
                     return self.report(intent, detail=_NEVER)
                 if self._calls.clock.monotonic() >= until:
@@ -242,7 +249,7 @@ class Gateway(AccountReader):
         started, begun = self._calls.signing_time(), self._calls.clock.monotonic()
         failure, answer = None, None
         try:
-            answer = await self._calls.once(*request_of(self._exchange, intent))
+            answer = await self._calls.once(*request_of(self._exchange, intent), until=until)
         except asyncio.CancelledError:
             self._note(intent, State.UNKNOWN, {"why": "cancelled", "signed_by": self._latest(started, begun)})
             raise
@@ -273,7 +280,7 @@ class Gateway(AccountReader):
             self._note(intent, State.REJECTED if first else State.UNKNOWN, {"why": why, "treatment": treatment.value})
             raise self._halt("create_order", failure, intent)
         if treatment is Treatment.RESYNC_CLOCK:
-            await self._calls.resync()
+            await self._calls.resync(until)
         if treatment not in FINAL:
             return None, True
         if not first and (found := await self._find(intent, until)) is not None:

@@ -295,7 +295,7 @@ class Journal(JournalFile):
         return None if row[0] is None else int(row[0])
 
     def record_bar_done(self, run: str, bar: int, state: Mapping[str, Any] | None = None) -> None:
-        """Write down that a bar's decisions and their orders are all done, and the state that the next one goes on from.
+        """Write down that a bar's decisions and orders are all done, and the state that the next one goes on from.
 
         Told again, the state is the newer one; of earlier bars only the last few are kept.
         """

@@ -1,6 +1,6 @@
 """How a live session begins: every check before the first order, and the account compared with the journal.
 
-    report = await run_live(SmaCross(), exchange, ["BTC/USDT"], "1h", cash=1000, journal=Path("btc.sqlite"), run="btc-1")
+    await run_live(SmaCross(), exchange, ["BTC/USDT"], "1h", cash=1000, journal=Path("btc.sqlite"), run="btc-1")
 
 In this order: the journal and the account's lock; the exchange's markets and what the key may do; orders of an earlier
 process that nobody knows the end of; fills since; the balances, which must be what they were at the beginning and what
@@ -92,6 +92,7 @@ async def run_live(
     enrich: Callable[[Market], Market] | None = None,
     extra_bars: int = 0,
     after_turn: Callable[[int], Awaitable[bool | None]] | None = None,
+    when_ready: Callable[[bool], Awaitable[None]] | None = None,
     stop: Stop | None = None,
     grace: float = 0.5,
     gateway_options: Mapping[str, Any] | None = None,
@@ -112,6 +113,8 @@ async def run_live(
         enrich: adds forecasts and daily values to the bars.
         extra_bars: that `enrich` needs beyond the strategy's warm-up.
         after_turn: called after each turn; False ends the session.
+        when_ready: called once, before the first turn; told whether a turn is due already: bars that closed since an
+            earlier process of this run.
         stop: how it is ended from outside.
         grace: seconds that symbols have to begin a bar, once one of them has.
         gateway_options: of `Gateway`.
@@ -146,6 +149,8 @@ async def run_live(
                 session.restore(known[1])
             else:
                 session.desk.begin(feed.open_time, _last_closes(bars))
+            if when_ready is not None:
+                await when_ready(feed.behind)
             await session.run()
         finally:
             await feed.close()
