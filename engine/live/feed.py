@@ -252,7 +252,7 @@ class CandleFeed:
         for attempt in range(_ATTEMPTS):
             try:
                 rows: list[list[float]] = await self._exchange.fetch_ohlcv(symbol, self.timeframe, None, limit, params)
-            except (ccxt.NetworkError, ccxt.RateLimitExceeded) as error:
+            except (ccxt.OperationFailed, ccxt.BadResponse) as error:
                 if attempt + 1 == _ATTEMPTS:
                     raise FetchError(f"{self._exchange.id} {symbol}: no candles ({type(error).__name__})") from error
                 await asyncio.sleep(pause)

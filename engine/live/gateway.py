@@ -94,6 +94,11 @@ class Gateway(AccountReader):
         self._resend_within = patience if resend_within is None else resend_within
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()  # gone with the last that waits
 
+    @property
+    def recv_window(self) -> int:
+        """ms from a request's timestamp for which the exchange may execute it."""
+        return self._recv_window
+
     async def place(self, intent: OrderIntent) -> OrderReport:
         """Place an order, or find out what became of it if it was placed before: to call it again is harmless.
 

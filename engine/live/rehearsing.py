@@ -34,8 +34,9 @@ from data.market import Market
 from engine.brokers import paper
 from engine.costs import Costs
 from engine.limits import RiskLimits
+from engine.live.gateway import Gateway
 from engine.live.journal import Journal
-from engine.live.start import run_live
+from engine.live.start import answered, run_live
 from engine.rehearsal.faults import HEAVY, Fault, FaultPlan
 from engine.rehearsal.server import RehearsalServer
 from engine.strategy import Strategy, label
@@ -45,7 +46,7 @@ Amount = Literal["none", "light", "heavy"]
 RUN: Final = "rehearsal"
 _LIGHT: Final = 0.2  # of the heavy rates
 # A request is executed until this long after its timestamp; short, for a lost one is certain only then.
-_GATEWAY: Final = {"recv_window": 250, "settle": 0.02, "timeout": 5.0, "patience": 30.0}
+_GATEWAY: Final[dict[str, Any]] = {"recv_window": 250, "settle": 0.02, "timeout": 5.0, "patience": 30.0}
 _MOST_RESTARTS: Final = 500
 
 
@@ -139,6 +140,7 @@ async def rehearse_async(
     crashes: float = 0.0,
     bars: int | None = None,
     journal: Path | None = None,
+    enrich: Callable[[Market], Market] | None = None,
     progress: Callable[[int, int], None] | None = None,
     session_options: Mapping[str, Any] | None = None,
 ) -> Rehearsal:
@@ -156,6 +158,7 @@ async def rehearse_async(
         crashes: probability that the session is dropped within a turn.
         bars: to decide on, at most; else all after the warm-up.
         journal: its file; else in a temporary folder.
+        enrich: adds forecasts and daily values to bars, to the session's window and to `paper`'s history alike.
         progress: told turns done and all.
         session_options: further arguments of `run_live`.
 
@@ -174,7 +177,7 @@ async def rehearse_async(
     plan = faults if isinstance(faults, FaultPlan) else _plan(faults, seed)
     with tempfile.TemporaryDirectory(prefix="ladder-rehearsal-") as folder:
         path = journal or Path(folder) / "journal.sqlite"
-        stage = _Stage(strategy, market, cash, costs, venue, risk, plan, seed, crashes, path, start)
+        stage = _Stage(strategy, market, cash, costs, venue, risk, plan, seed, crashes, path, start, enrich)
         return await stage.play(progress, dict(session_options or {}))
 
 
@@ -203,9 +206,11 @@ class _Stage:
         crashes: float,
         path: Path,
         start: int,
+        enrich: Callable[[Market], Market] | None,
     ) -> None:
         self.strategy, self.market, self.cash, self.costs, self.venue = strategy, market, cash, costs, venue
         self.risk, self.plan, self.crashes, self.path, self.start = risk, plan, crashes, path, start
+        self.enrich = enrich
         self.chance = random.Random(seed)  # noqa: S311 - no secret hangs on it
         self.dropped, self.turns, self.total = 0, 0, len(market) - start - 1
         self.times: list[Any] = []
@@ -227,7 +232,26 @@ class _Stage:
                 await self._session(server, progress, options)
                 if self.dropped > _MOST_RESTARTS:
                     raise RehearsalError(f"{self.strategy}: {self.dropped} restarts and no end")
+            await self._last_look(server)
             return self._judged(server)
+
+    async def _last_look(self, server: RehearsalServer) -> None:
+        """What the last bar's close has done to orders that rest, and what a dropped session did not hear of."""
+        import ccxt.pro
+
+        client = ccxt.pro.binance({"apiKey": "rehearsal", "secret": "rehearsal", "enableRateLimit": False})
+        server.point(client)
+        try:
+            await answered(client.load_markets)
+            with Journal(self.path) as journal:
+                gateway = Gateway(client, journal, run=RUN, **_GATEWAY)
+                for intent in journal.unsettled(RUN):
+                    if intent.leg == "barriers":
+                        await gateway.look_up(intent)
+                    else:
+                        await gateway.settle(intent)
+        finally:
+            await client.close()
 
     async def _session(
         self, server: RehearsalServer, progress: Callable[[int, int], None] | None, options: dict[str, Any]
@@ -263,6 +287,7 @@ class _Stage:
                     "run": RUN,
                     "costs": self.costs,
                     "risk": self.risk,
+                    "enrich": self.enrich,
                     "after_turn": advance,
                     "when_ready": ready,
                     "grace": 0.1,
@@ -344,9 +369,13 @@ class _Stage:
         """How many orders are those of `paper`, and how the others differ; both by symbol, in the order they filled."""
         begun = replace(_Begun(), inner=self.strategy, when=self.market.index[self.start])
         terms = {"cash": self.cash, "costs": self.costs, "venue": self.venue, "risk": self.risk}
-        market = self.market.iloc(0, len(self.market) - 1)  # the session does not see the last bar close
+        market = self.market if self.enrich is None else self.enrich(self.market)
         wanted = paper(begun, market, **terms).orders  # type: ignore[arg-type]
         matched, differences = 0, []
+        # What the last turn sent fills in a bar that `paper` does not see.
+        last = self.market.index[-2].value
+        traded = [(intent, fills) for intent, fills in traded if intent.bar < last]
+        wanted = wanted[wanted["decided_at"] < self.market.index[-2]]
         for symbol in self.market.symbols:
             mine = [
                 (intent, _amount(fills), _price(fills)) for intent, fills in traded if intent.symbol == symbol and fills

@@ -64,21 +64,16 @@ class Stop:
 
     async def or_result(self, work: Awaitable[T]) -> T | None:
         """What the work gives, or None where an end was asked for first; the work is cancelled then."""
-        task = asyncio.ensure_future(work)
+        task, ended = asyncio.ensure_future(work), asyncio.ensure_future(self._event.wait())
         try:
-            while not task.done():
-                if self.asked():
-                    task.cancel()
-                    with contextlib.suppress(asyncio.CancelledError):
-                        await task
-                    return None
-                ended = asyncio.ensure_future(self._event.wait())
+            while not task.done() and not self.asked():
                 await asyncio.wait({task, ended}, timeout=_LOOK, return_when=asyncio.FIRST_COMPLETED)
-                ended.cancel()
-            return task.result()
+            return task.result() if task.done() else None
         finally:
-            if not task.done():
-                task.cancel()
+            for one in (task, ended):
+                one.cancel()
+                with contextlib.suppress(asyncio.CancelledError, Exception):
+                    await one
 
 
 def write_kill(path: Path, *, why: str, flatten: bool, cancel: bool = True) -> None:

@@ -21,7 +21,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, Final
 
@@ -104,7 +104,6 @@ class Session:
     resting: dict[int, Resting] = field(default_factory=dict)
     times: list[TurnTimes] = field(default_factory=list)
     _bar: int = 0
-    _attempts: dict[tuple[int, str], int] = field(default_factory=dict)
 
     async def run(self) -> None:
         """Trade until stopped.
@@ -212,22 +211,24 @@ class Session:
         venue, side = self.venues[symbol], "buy" if ask.amount > 0.0 else "sell"
         amount, attempt = amount_text(venue, abs(ask.amount)), 0
         while Decimal(amount) > 0:
-            report = await self.gateway.place(
-                OrderIntent(
-                    client_id=client_id(self.name, self._bar, symbol, leg, attempt),
-                    symbol=symbol,
-                    side=side,
-                    kind="market",
-                    amount=amount,
-                    price=None,
-                    stop_price=None,
-                    post_only=False,
-                    reason=reasons.reason_text(ask.waiting.reason, ask.cut),
-                    bar=self._bar,
-                    leg=leg,
-                    expected_price=ask.price,
-                )
+            intent = OrderIntent(
+                client_id=client_id(self.name, self._bar, symbol, leg, attempt),
+                symbol=symbol,
+                side=side,
+                kind="market",
+                amount=amount,
+                price=None,
+                stop_price=None,
+                post_only=False,
+                reason=reasons.reason_text(ask.waiting.reason, ask.cut),
+                bar=self._bar,
+                leg=leg,
+                expected_price=ask.price,
             )
+            # A turn that is done again finds what it wrote down the first time; that is the order that may have gone.
+            intent = self.journal.intent(intent.client_id) or intent
+            amount = intent.amount
+            report = await self.gateway.place(intent)
             self._book(report, ask)
             if report.state is State.UNKNOWN:
                 raise SessionHaltedError(
@@ -271,22 +272,21 @@ class Session:
                 return
             if not await self._free(column):
                 return
-        key = (self._bar, symbol)
-        attempt = self._attempts.get(key, 0)
-        self._attempts[key] = attempt + 1
-        intent = OrderIntent(
-            client_id=client_id(self.name, self._bar, symbol, "barriers", attempt),
-            symbol=symbol,
-            side=side,
-            kind=kind,
-            amount=amount,
-            price=prices[0],
-            stop_price=prices[1],
-            post_only=False,
-            reason="barriers",
-            bar=self._bar,
-            leg="barriers",
-            expected_price=stop if has_stop else profit,
+        intent = self._next_attempt(
+            OrderIntent(
+                client_id=client_id(self.name, self._bar, symbol, "barriers"),
+                symbol=symbol,
+                side=side,
+                kind=kind,
+                amount=amount,
+                price=prices[0],
+                stop_price=prices[1],
+                post_only=False,
+                reason="barriers",
+                bar=self._bar,
+                leg="barriers",
+                expected_price=stop if has_stop else profit,
+            )
         )
         report = await self.gateway.place(intent)
         if report.state is State.REJECTED:
@@ -296,6 +296,20 @@ class Session:
             return
         self.resting[column] = Resting(intent, trailing)
         self._took_back(column, report)
+
+    def _next_attempt(self, intent: OrderIntent) -> OrderIntent:
+        """The order under the first id of its turn that no other order has, nor one like it that has ended."""
+        attempt = 0
+        while True:
+            known = self.journal.intent(intent.client_id)
+            if known is None:
+                return intent
+            state = self.journal.state(intent.client_id)
+            if known == intent and state is not None and not state.final:
+                return known
+            attempt += 1
+            name = client_id(self.name, intent.bar, intent.symbol, intent.leg, attempt)
+            intent = replace(intent, client_id=name)
 
     async def _free(self, column: int) -> bool:
         """Take a position's barriers off the exchange; False where one of them has filled meanwhile."""

@@ -9,12 +9,13 @@ the run's own fills have changed; the bars up to now. What cannot be explained e
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from data.errors import LadderError, ValidationError
 from data.market import Market
@@ -36,6 +37,9 @@ from engine.venue import Venue
 
 _LOG = logging.getLogger(__name__)
 OPENING: Final = "opening"
+_LOOKS, _ON_ITS_WAY = 3, 2.0
+_RESEND_WITHIN: Final = 30.0  # seconds: an order at the market that could not be sent by then is old
+T = TypeVar("T")
 
 
 class ReconciliationError(LadderError):
@@ -129,10 +133,10 @@ async def run_live(
     if stop.kill_file is not None:
         refuse_if_killed(stop.kill_file)
     with Journal(journal) as book:
-        await exchange.load_markets()
+        await answered(exchange.load_markets)
         venues = venues or {symbol: Venue.from_ccxt(exchange.market(symbol)) for symbol in symbols}
-        gateway = Gateway(exchange, book, run=run, **(gateway_options or {}))
-        _LOG.info("%s: %s", run, await refuse_withdrawals(exchange))
+        gateway = Gateway(exchange, book, run=run, **{"resend_within": _RESEND_WITHIN, **(gateway_options or {})})
+        _LOG.info("%s: %s", run, await answered(lambda: refuse_withdrawals(exchange)))
         await _account(gateway, book, run, symbols, Decimal(repr(float(cash))))
         feed = CandleFeed(exchange, symbols, timeframe, grace=grace)
         rows = max(strategy.warmup, 1) + extra_bars
@@ -157,6 +161,27 @@ async def run_live(
         return LiveReport(run, len(session.times), stop.why or "its caller", session)
 
 
+async def answered(ask: Callable[[], Awaitable[T]], attempts: int = 12) -> T:
+    """What the exchange answers to a question that changes nothing: asked again where it fails to.
+
+    Raises:
+        ccxt's error: it is no passing one, or there were `attempts` of them.
+    """
+    import ccxt
+
+    pause = 0.1
+    for attempt in range(attempts):
+        try:
+            return await ask()
+        except (ccxt.OperationFailed, ccxt.BadResponse) as error:
+            if attempt + 1 == attempts:
+                raise
+            _LOG.warning("the exchange did not answer (%s); asked again in %.1f s", type(error).__name__, pause)
+            await asyncio.sleep(pause)
+            pause = min(2.0 * pause, 10.0)
+    raise AssertionError("the last attempt raises")
+
+
 def _check(strategy: Strategy, symbols: Sequence[str], cash: float, run: str) -> None:
     if isinstance(symbols, str) or not symbols:
         raise ValidationError(f"run_live: symbols {symbols!r}: give a list, such as ['BTC/USDT']")
@@ -177,11 +202,11 @@ async def _account(gateway: Gateway, book: Journal, run: str, symbols: Sequence[
         ValidationError: the account has less than `cash`.
     """
     for intent in book.unsettled(run):
-        report = await gateway.look_up(intent) if intent.leg == "barriers" else None
-        if report is None and intent.bar < (book.last_bar_done(run) or 0):
-            report = await gateway.settle(intent)
-            if report.state is State.UNKNOWN:
-                raise ReconciliationError(f"order {intent.client_id} of {intent.symbol}: {report.detail}")
+        # Of the turn that was interrupted, and barriers that rest: the session carries on with them.
+        current = intent.leg == "barriers" or intent.bar >= (book.last_bar_done(run) or 0)
+        report = await gateway.look_up(intent) if current else await gateway.settle(intent)
+        if report is not None and report.state is State.UNKNOWN:
+            raise ReconciliationError(f"order {intent.client_id} of {intent.symbol}: {report.detail}")
     opening = book.balances(run, OPENING)
     if not opening:
         opening = await gateway.balances()
@@ -193,6 +218,14 @@ async def _account(gateway: Gateway, book: Journal, run: str, symbols: Sequence[
         book.record_balances(run, OPENING, opening)
         return
     differences = await compare(gateway, book, run)
+    for _ in range(_LOOKS):
+        if not differences:
+            return
+        # A request of the dead process may be on its way still.
+        await asyncio.sleep(_ON_ITS_WAY * gateway.recv_window / 1000.0)
+        for intent in book.unsettled(run):
+            await gateway.look_up(intent)
+        differences = await compare(gateway, book, run)
     if differences:
         told = "; ".join(map(str, differences))
         book.record_incident(run, "unexplained difference", {"told": told})

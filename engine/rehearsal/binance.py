@@ -18,6 +18,7 @@ from engine.rehearsal.weights import WeightLimit
 _ORDERS: Final = frozenset({"POST /api/v3/order", "POST /api/v3/orderList/oco", "POST /api/v3/order/oco"})
 _TOO_MUCH: Final = "Too much request weight used; please use WebSocket Streams for live updates to avoid polling."
 _BANNED: Final = "Way too much request weight used; IP banned. Please use WebSocket Streams for live updates."
+_UNKNOWN: Final = "Timeout waiting for response from backend server. Send status unknown; execution status unknown."
 _HTML: Final = "<html><head><title>502 Bad Gateway</title></head><body>502 Bad Gateway</body></html>"
 
 
@@ -68,9 +69,10 @@ class Binance:
             return Answer(error.body(), error.status, {**used, **error.headers})
 
     def fault(self, kind: str, retry_after: int) -> Answer:
-        """How a fault that comes before execution looks."""
+        """How a fault looks that comes in place of the answer."""
         wait = {"Retry-After": str(retry_after)}
         answers = {
+            "unknown_5xx": Answer({"code": -1007, "msg": _UNKNOWN}, 504),
             "refused_503": Answer({"code": -1001, "msg": "Internal error; unable to process your request."}, 503),
             "error_5xx": Answer(_HTML, 502),
             "rate_429": Answer({"code": -1003, "msg": _TOO_MUCH}, 429, wait),

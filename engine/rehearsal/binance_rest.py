@@ -27,6 +27,7 @@ from engine.rehearsal.binance_params import (
 )
 from engine.rehearsal.binance_words import (
     DEPTH,
+    RATE_LIMITS,
     ApiError,
     book_ticker,
     cancelled_body,
@@ -94,6 +95,7 @@ class BinanceRest:
             ("DELETE", api + "orderList"): Route(self.cancel_pair, 1, signed=True),
             ("GET", sapi + "system/status"): Route(lambda _: {"status": 0, "msg": "normal"}),
             ("GET", sapi + "capital/config/getall"): Route(self.coins, 10, signed=True),
+            ("GET", sapi + "asset/tradeFee"): Route(self.fees, 1, signed=True),
             ("GET", sapi + "account/apiRestrictions"): Route(self.restrictions, 1, signed=True),
             # The client asks for margin pairs and the markets of futures too; there are none.
             ("GET", sapi + "margin/allPairs"): Route(lambda _: [], signed=True),
@@ -121,19 +123,8 @@ class BinanceRest:
     def exchange_info(self, params: Params) -> Any:
         """Rules of all markets, or of those asked for."""
         names = self._chosen(params) or list(self.exchange.ids)
-        limits = [
-            {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": 6000},
-            {"rateLimitType": "ORDERS", "interval": "SECOND", "intervalNum": 10, "limit": 100},
-            {"rateLimitType": "ORDERS", "interval": "DAY", "intervalNum": 1, "limit": 200000},
-        ]
-        symbols = [symbol_info(self.exchange, symbol) for symbol in names]
-        return {
-            "timezone": "UTC",
-            "serverTime": wall_clock(),
-            "rateLimits": limits,
-            "exchangeFilters": [],
-            "symbols": symbols,
-        }
+        head = {"timezone": "UTC", "serverTime": wall_clock(), "rateLimits": list(RATE_LIMITS), "exchangeFilters": []}
+        return {**head, "symbols": [symbol_info(self.exchange, symbol) for symbol in names]}
 
     def klines(self, params: Params) -> Any:
         """Candles that are closed, and the open one, of which its open is all that is known."""
@@ -332,6 +323,12 @@ class BinanceRest:
             {"coin": asset, "name": asset, "trading": True, "isLegalMoney": False, "networkList": []}
             for asset in self.exchange.book.account.free
         ]
+
+    def fees(self, params: Params) -> Any:
+        """Rates of all markets, or of the one asked for."""
+        rules = [self.exchange.book.terms[symbol] for symbol in self._chosen(params) or self.exchange.ids]
+        named = ((self.exchange.ids[rule.symbol], rule) for rule in rules)
+        return [{"symbol": n, "makerCommission": plain(r.maker), "takerCommission": plain(r.taker)} for n, r in named]
 
     def restrictions(self, params: Params) -> Any:  # noqa: ARG002  (a route's parameters)
         """What the key may do."""

@@ -41,6 +41,11 @@ REFUSALS: Final = {
     Reason.SYMBOL: (-1121, "Invalid symbol."),
     Reason.REDUCE_ONLY: (-2010, "ReduceOnly Order is rejected."),
 }
+RATE_LIMITS: Final = (
+    {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": 6000},
+    {"rateLimitType": "ORDERS", "interval": "SECOND", "intervalNum": 10, "limit": 100},
+    {"rateLimitType": "ORDERS", "interval": "DAY", "intervalNum": 1, "limit": 200000},
+)
 DEPTH: Final = "1000000"  # base currency that is said to be offered at bid and ask
 _NEVER: Final = "1000000000"  # a largest amount or price where there is none
 
@@ -97,7 +102,6 @@ def symbol_info(exchange: Exchange, symbol: str) -> dict[str, Any]:
             {"filterType": "LOT_SIZE", "minQty": least, "maxQty": most, "stepSize": plain(step)},
             {"filterType": "MARKET_LOT_SIZE", "minQty": "0", "maxQty": most, "stepSize": "0"},
             {**notional, **largest, "avgPriceMins": 0},
-            {"filterType": "MAX_NUM_ORDERS", "maxNumOrders": 200},
         ],
         "permissions": ["SPOT"],
         "defaultSelfTradePreventionMode": "NONE",
@@ -256,5 +260,5 @@ def day_ticker(exchange: Exchange, symbol: str) -> dict[str, Any]:
         "closeTime": exchange.book.now,
         "firstId": 0,
         "lastId": exchange.replay.row,
-        "count": day.count,
+        "count": day.bars,
     }

@@ -59,9 +59,10 @@ class Bybit:
             return _failed(10001, "params error")
 
     def fault(self, kind: str, retry_after: int) -> Answer:
-        """How a fault that comes before execution looks."""
+        """How a fault looks that comes in place of the answer."""
         reset = {"X-Bapi-Limit-Reset-Timestamp": str(wall_clock() + 1000 * retry_after)}
         answers = {
+            "unknown_5xx": Answer(_HTML.format("504 Gateway Timeout"), 504),
             "refused_503": Answer(_HTML.format("503 Service Unavailable"), 503),
             "error_5xx": Answer(_HTML.format("502 Bad Gateway"), 502),
             "rate_429": _failed(10006, "Too many visits. Exceeded the API Rate Limit.", reset),

@@ -82,7 +82,7 @@ class Dialect(Protocol):
         ...
 
     def fault(self, kind: str, retry_after: int) -> Answer:
-        """How a fault that comes before execution looks."""
+        """How a fault looks that comes in place of the answer."""
         ...
 
     def barred(self, call: Call) -> Iterable[str]:

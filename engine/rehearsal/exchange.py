@@ -115,16 +115,16 @@ class Exchange:
         plan = self.faults
         if plan is None:
             return (Part(left),)
+        step = self.book.terms[order.symbol].step or FINEST
+        if left < 2 * step:  # it cannot be parted, and a fault that does not show is none
+            return (Part(left),)
         detail = {"client_id": order.client_id, "symbol": order.symbol, "left": str(left)}
         fault = plan.meets("fill", f"fill {order.kind}", self.book.now, detail=detail)
         if fault is None:
             return (Part(left),)
-        step = self.book.terms[order.symbol].step or FINEST
         draw = plan.chance("parts", fault.count)
         share = Decimal(draw.randint(20, 80)) / 100
-        first = whole_steps(left * share, step)
-        if not first or first == left:
-            return (Part(left),)
+        first = min(max(whole_steps(left * share, step), step), left - step)
         if rests:
             return (Part(first),)
         if fault.kind == "partial_fill":

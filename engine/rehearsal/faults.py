@@ -24,6 +24,7 @@ Place = Literal["request", "message", "fill", "bar"]
 KINDS: Final[Mapping[str, tuple[Place, str]]] = {
     "answer_lost": ("request", "the request is executed, the connection breaks before the answer"),
     "delayed": ("request", "the request is executed, the answer comes late"),
+    "unknown_5xx": ("request", "the request is executed, the answer is 504: timeout, execution status unknown"),
     "refused_503": ("request", "503 before execution"),
     "error_5xx": ("request", "502 of a gateway, a page of HTML, before execution"),
     "rate_429": ("request", "429 with Retry-After, before execution"),
@@ -41,6 +42,7 @@ KINDS: Final[Mapping[str, tuple[Place, str]]] = {
 HEAVY: Final = {
     "answer_lost": 0.03,
     "delayed": 0.02,
+    "unknown_5xx": 0.01,
     "refused_503": 0.02,
     "error_5xx": 0.02,
     "rate_429": 0.01,

@@ -28,8 +28,9 @@ R = TypeVar("R")
 ZERO: Final = Decimal(0)
 ONE: Final = Decimal(1)
 EXACT: Final = Context(prec=400, traps=[Inexact, InvalidOperation, DivisionByZero, Overflow])
+# A quotient has fewer digits than EXACT allows, so that what is added to it stays exact.
 _ROUNDING: Final = {
-    way: Context(prec=400, rounding=way, traps=[InvalidOperation, DivisionByZero, Overflow])
+    way: Context(prec=150, rounding=way, traps=[InvalidOperation, DivisionByZero, Overflow])
     for way in (ROUND_DOWN, ROUND_CEILING, ROUND_HALF_EVEN)
 }
 
@@ -64,7 +65,7 @@ def is_multiple(amount: Decimal, step: Decimal) -> bool:
 
 
 def divided(amount: Decimal, unit: Decimal) -> Decimal:
-    """A quotient of 400 digits, rounded towards zero: round it to a step before it is booked."""
+    """A quotient of 150 digits, rounded towards zero: round it to a step before it is booked."""
     return _ROUNDING[ROUND_DOWN].divide(amount, unit)
 
 

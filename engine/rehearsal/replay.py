@@ -28,7 +28,7 @@ _DAY: Final = 86_400_000
 
 
 class Day(NamedTuple):
-    """The last 24 hours of a symbol: `time` of its first bar, `worth` the volume at the closes, `count` of bars."""
+    """The last 24 hours of a symbol: `time` of its first bar, `worth` the volume at the closes, how many `bars`."""
 
     time: int
     open: Decimal
@@ -36,7 +36,7 @@ class Day(NamedTuple):
     low: Decimal
     volume: Decimal
     worth: Decimal
-    count: int
+    bars: int
 
 
 class Replay:
@@ -136,7 +136,7 @@ class Replay:
         return list(self._known(symbol, chosen, closed=closed))
 
     def day(self, symbol: str, *, closed: bool = False) -> Day:
-        """What is known of the last 24 hours: closed bars, and of the open one its open. Volumes are summed as floats."""
+        """What is known of the last 24 hours: closed bars, and the open one's open. Volumes are summed as floats."""
         rows, last = self._rows[symbol], self.last_before(symbol)
         first = bisect.bisect_left(rows, bisect.bisect_left(self._times, self.time - _DAY + self.length))
         end = bisect.bisect_right(rows, self.row)
@@ -149,7 +149,8 @@ class Replay:
             values[-1, 1:] = values[-1, 0], values[-1, 0], values[-1, 0], 0.0
         volume, worth = values[:, 4].sum(), values[:, 4] @ values[:, 3]
         numbers = (values[0, 0], values[:, 1].max(), values[:, 2].min(), volume, worth)
-        return Day(self._times[chosen[0]], *map(decimal_of, numbers), len(chosen))
+        first_price, high, low, traded, turned = map(decimal_of, numbers)
+        return Day(self._times[chosen[0]], first_price, high, low, traded, turned, len(chosen))
 
     def _known(self, symbol: str, rows: list[int], *, closed: bool) -> Iterator[Bar]:
         for row in rows:

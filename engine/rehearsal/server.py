@@ -266,6 +266,8 @@ class RehearsalServer:
         response = await self._execute(call)
         if fault.kind == "answer_lost":
             return _broken(request)
+        if fault.kind == "unknown_5xx":
+            return _response(self._dialect.fault(fault.kind, 0))
         await asyncio.sleep(0.0 if self._plan is None else self._plan.delay)
         return response
 

@@ -96,6 +96,7 @@ class ScriptedExchange:
         self.pieces = 2  # trades that a market order fills in
         self.fills_shown = True
         self.refusal: Exception | None = None
+        self.ban = 3  # seconds that a 429 asks for
         self.filled_share = Decimal(1)  # of a market order; the rest expires: the book is thin
         self.lag = 0  # lookups of trades that show none yet
 
@@ -207,7 +208,7 @@ class ScriptedExchange:
 
     def _refuse(self, fault: str, signed: bool) -> None:
         if fault == "rate":
-            self.last_response_headers = {"Retry-After": "3"}
+            self.last_response_headers = {"Retry-After": str(self.ban)}
             raise ccxt.DDoSProtection("binance 429 Too Many Requests")
         if fault == "maintenance":
             raise ccxt.OnMaintenance('binance {"code":1,"msg":"System is under maintenance."}')

@@ -221,6 +221,22 @@ def test_exchange_that_stays_away_leaves_the_order_unknown_and_a_later_call_find
     assert len(desk.exchange.book) == 1
 
 
+def test_ban_that_outlasts_our_patience_is_not_waited_for(desk):
+    desk.exchange.ban = 259_200  # three days
+    began = desk.exchange.clock.now
+    report = desk.place(BUY, "rate")
+    assert report.state is State.UNKNOWN and "wants no request for 259200 s more" in report.detail
+    assert desk.exchange.clock.now - began < 300.0 and desk.exchange.calls == ["create_order"]
+
+
+def test_order_that_is_too_old_is_not_sent_again(tmp_path):
+    desk = Desk(tmp_path / "journal.sqlite", resend_within=5.0)
+    report = desk.place(BUY, "refused", *["down"] * 8)
+    assert report.state is State.REJECTED and "never arrived" in report.detail and desk.exchange.book == []
+    assert desk.place(REST, "refused").state is State.ACKNOWLEDGED
+    desk.journal.close()
+
+
 def test_settle_sends_nothing(desk):
     assert desk.place(BUY, "refused", *["down"] * 200).state is State.UNKNOWN
     desk.exchange.faults = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from decimal import Decimal
 
 import ccxt.pro
@@ -158,6 +159,13 @@ def test_every_order_once_and_every_fill_once_under_faults(tmp_path, seed):
     server = rehearse(path, FaultPlan(seed, RATES, retry_after=0, down_for=3), 8)
     is_right(path, server, 8)
     assert len(server.faults) > 10
+
+
+def test_retry_after_of_the_real_client_is_waited_for(tmp_path):
+    plan = FaultPlan(planned=[Planned("rate_429", ORDER, 1)], retry_after=1)
+    began = time.monotonic()
+    rehearse(tmp_path / "journal.sqlite", plan, 2)
+    assert time.monotonic() - began >= 1.0 and [fault.kind for fault in plan.record] == ["rate_429"]
 
 
 def test_fee_in_the_coin_that_was_bought(tmp_path):

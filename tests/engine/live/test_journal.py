@@ -112,14 +112,14 @@ def test_a_writer_that_is_killed_leaves_what_it_committed(tmp_path):
         "journal.start_run(RUN, 'binance')\n"
         "journal.intend(RUN, [an_order()], sent={})\n"
         "journal._db.execute('BEGIN IMMEDIATE')\n"
-        "journal._add('bars_done', RUN, 1, 1)\n"  # not committed
+        "journal._add('heartbeats', RUN, 1, '{}')\n"  # not committed
     )
     program += "os.kill(os.getpid(), signal.SIGKILL)\n"
     done = subprocess.run([sys.executable, "-c", program, str(path)], cwd=".", check=False)
     assert done.returncode == -9
     with Journal(path) as journal:
         assert journal.state(ORDER.client_id) is State.SENT
-        assert journal.last_bar_done(RUN) is None
+        assert journal.last_heartbeat(RUN) is None
 
 
 def test_another_file_is_refused(tmp_path):

@@ -196,11 +196,14 @@ def test_signed_requests_are_checked(trade):
 
 def test_permissions_and_fees_of_the_account_are_told(trade):
     async def play(client, server):
+        fees = await client.fetch_trading_fees()
+        assert (fees[BTC]["maker"], fees[BTC]["taker"]) == (0.0002, 0.001)
         told = await client.sapi_get_account_apirestrictions()
         return told["enableWithdrawals"]
 
-    assert trade(play) is False
-    assert trade(play, withdrawals=True) is True
+    rates = (Decimal("0.0002"), Decimal("0.001"))
+    assert trade(play, fees=rates) is False
+    assert trade(play, fees=rates, withdrawals=True) is True
 
 
 def test_weights_are_told_and_their_limit_refuses_then_bans(trade):

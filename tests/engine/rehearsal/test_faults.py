@@ -85,6 +85,16 @@ def test_lost_answer_is_no_answer_though_the_order_is_executed(trade):
     trade(play, faults=once("answer_lost"))
 
 
+def test_timeout_of_unknown_outcome_is_told_though_the_order_is_executed(trade):
+    async def play(client, server):
+        await client.load_markets()
+        with pytest.raises(ccxt.RequestTimeout, match="execution status unknown"):
+            await buy(client)
+        assert len(server.book.trades) == 1
+
+    trade(play, faults=once("unknown_5xx"))
+
+
 def test_a_cancel_whose_answer_is_lost_is_repeated_by_aiohttp_itself(trade):
     async def play(client, server):
         order = await client.create_order(BTC, "limit", "buy", 1, 90)

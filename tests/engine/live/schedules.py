@@ -1,0 +1,26 @@
+"""Rehearsals by number: each with its own bars, strategy, limits, faults and restarts."""
+
+from __future__ import annotations
+
+from data import load_sample
+from engine import Costs, Exits, RiskLimits, Venue
+from engine.live.rehearsing import Rehearsal, rehearse
+from research.strategies import SmaCross
+
+BARRIERS = (None, Exits(stop_loss=0.01), Exits(stop_loss=0.01, take_profit=0.01), Exits(trailing=(0.005, 0.005)))
+
+
+def schedule(seed: int, turns: int) -> Rehearsal:
+    """The rehearsal of a number: heavy faults in nine of ten, restarts in half of them."""
+    first = 2_900 + seed * 37 % 20_000
+    market = load_sample(["BTC/USD", "ETH/USD", "LTC/USD"]).iloc(first, first + 8 + turns)
+    return rehearse(
+        SmaCross(2, 5, weight=0.9, exits=BARRIERS[seed % 4]),
+        market,
+        costs=Costs(fee=0.001, slippage=0.0005),
+        venue=Venue(amount_step=1e-4, price_tick=1e-8, min_notional=10.0),
+        risk=RiskLimits(max_position=0.4, max_gross=0.9) if seed % 3 == 0 else None,
+        faults="none" if seed % 10 == 9 else "heavy",
+        seed=seed,
+        crashes=0.2 if seed % 2 else 0.0,
+    )
