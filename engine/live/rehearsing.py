@@ -48,6 +48,7 @@ _LIGHT: Final = 0.2  # of the heavy rates
 # A request is executed until this long after its timestamp; short, for a lost one is certain only then.
 _GATEWAY: Final[dict[str, Any]] = {"recv_window": 250, "settle": 0.02, "timeout": 5.0, "patience": 30.0}
 _MOST_RESTARTS: Final = 500
+_STILLBORN: Final = 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,7 +156,7 @@ async def rehearse_async(
         risk: limits.
         faults: how much goes wrong, or a plan.
         seed: of faults and crashes.
-        crashes: probability that the session is dropped within a turn.
+        crashes: probability that the session is dropped within a turn; below 1.
         bars: to decide on, at most; else all after the warm-up.
         journal: its file; else in a temporary folder.
         enrich: adds forecasts and daily values to bars, to the session's window and to `paper`'s history alike.
@@ -301,19 +302,32 @@ class _Stage:
                 report = await work
                 self.times += report.session.times
                 return
-            while not work.done():
-                # Somewhere within the next turns: a turn takes some ten milliseconds.
-                await asyncio.wait({work}, timeout=self.chance.expovariate(1.0 / 0.02))
-                if not work.done() and self.chance.random() < self.crashes:
-                    self.dropped += 1
-                    work.cancel()
-                    with contextlib.suppress(asyncio.CancelledError):
-                        await work
-                    return
+            if await self._dropped_in(work):
+                return
             self.times += work.result().session.times
         finally:
             with contextlib.suppress(Exception):
                 await client.close()
+
+    async def _dropped_in(self, work: asyncio.Future[Any]) -> bool:
+        """Let it live for some turns, then drop it somewhere within the next one; one life in ten ends as it starts."""
+        turns, before = 0, self.turns
+        while self.chance.random() >= self.crashes:
+            turns += 1
+        if self.chance.random() < _STILLBORN:
+            await asyncio.wait({work}, timeout=self.chance.uniform(0.0, 1.0))
+        else:
+            while not work.done() and self.turns <= before + turns:
+                await asyncio.wait({work}, timeout=0.002)
+            await asyncio.wait({work}, timeout=self.chance.uniform(0.0, 0.04))
+        if work.done() or self.over:
+            await asyncio.wait({work})
+            return False
+        self.dropped += 1
+        work.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await work
+        return True
 
     def _judged(self, server: RehearsalServer) -> Rehearsal:
         book = server.book
