@@ -18,6 +18,7 @@ from research.cli.demo import demo
 from research.cli.judge import compare, parity, tearsheet
 from research.cli.model import predict, train
 from research.cli.publish import publish
+from research.cli.rehearse import rehearse
 from research.cli.run import run_command, strategies
 from research.cli.sweep import sweep, trials
 
@@ -63,6 +64,7 @@ def _options(
 app.command()(demo)
 for broker in ("backtest", "paper"):
     app.command(broker)(run_command(broker))
+app.command()(rehearse)
 app.command()(train)
 app.command()(predict)
 app.command()(baseline)

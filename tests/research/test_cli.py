@@ -19,6 +19,7 @@ COMMANDS = (
         "backtest",
         "paper",
         "train",
+        "rehearse",
         "predict",
         "baseline",
         "publish",
