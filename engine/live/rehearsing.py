@@ -144,6 +144,7 @@ async def rehearse_async(
     enrich: Callable[[Market], Market] | None = None,
     progress: Callable[[int, int], None] | None = None,
     session_options: Mapping[str, Any] | None = None,
+    limit: float | None = None,
 ) -> Rehearsal:
     """Rehearse a strategy.
 
@@ -162,8 +163,10 @@ async def rehearse_async(
         enrich: adds forecasts and daily values to bars, to the session's window and to `paper`'s history alike.
         progress: told turns done and all.
         session_options: further arguments of `run_live`.
+        limit: seconds after which it is given up; None for never.
 
     Raises:
+        RehearsalError: it did not end within `limit`, or the session could not be kept alive.
         ValidationError: an input is wrong, or there are fewer bars than the strategy needs.
     """
     costs, venue = costs or Costs(), venue or Venue(amount_step=1e-6, price_tick=1e-8, min_notional=10.0)
@@ -179,7 +182,13 @@ async def rehearse_async(
     with tempfile.TemporaryDirectory(prefix="ladder-rehearsal-") as folder:
         path = journal or Path(folder) / "journal.sqlite"
         stage = _Stage(strategy, market, cash, costs, venue, risk, plan, seed, crashes, path, start, enrich)
-        return await stage.play(progress, dict(session_options or {}))
+        try:
+            return await asyncio.wait_for(stage.play(progress, dict(session_options or {})), limit)
+        except TimeoutError as error:
+            raise RehearsalError(
+                f"{label(strategy)}: no end after {limit:g} s, at turn {stage.turns} of {stage.total}, "
+                f"{stage.dropped} restarts"
+            ) from error
 
 
 def _plan(amount: str, seed: int) -> FaultPlan | None:

@@ -23,4 +23,5 @@ def schedule(seed: int, turns: int) -> Rehearsal:
         faults="none" if seed % 10 == 9 else "heavy",
         seed=seed,
         crashes=0.2 if seed % 2 else 0.0,
+        limit=180.0,
     )
