@@ -89,6 +89,16 @@ class ModelPredictions:
 
     model: Forecaster
 
+    @property
+    def warmup(self) -> int:
+        """Bars that the model needs before it can say anything: a live window takes so many more than the strategy's.
+
+        On a window of the strategy's warm-up alone the newest bar would have a forecast and those before it none, so
+        that a strategy that looks back on them decides otherwise than on the whole history. 0 where the model tells
+        none.
+        """
+        return int(getattr(self.model, "warmup", 0))
+
     def read(self, market: Market) -> Predictions:
         """A record for each bar that the model can say one of; none where there are too few bars.
 

@@ -115,7 +115,7 @@ async def run_live(
         risk: limits on orders.
         venues: rules by symbol; None for the exchange's own.
         enrich: adds forecasts and daily values to the bars.
-        extra_bars: that `enrich` needs beyond the strategy's warm-up.
+        extra_bars: that `enrich` needs beyond the strategy's warm-up: `ModelPredictions.warmup` for a model.
         after_turn: called after each turn; False ends the session.
         when_ready: called once, before the first turn; told whether a turn is due already: bars that closed since an
             earlier process of this run.

@@ -35,7 +35,7 @@ from data.market import Market
 from data.timeframe import parse_timeframe, utc_time
 from engine.checks import is_number
 from engine.code_version import package_versions
-from research.models.features import FeaturePanel, feature_panel
+from research.models.features import WARMUP, FeaturePanel, feature_panel
 from research.models.labels import check_horizon, forward_returns
 
 QUANTILES: Final = (0.1, 0.5, 0.9)
@@ -138,6 +138,11 @@ class FittedModel:
     training: Training
     versions: dict[str, str]
     code: str
+
+    @property
+    def warmup(self) -> int:
+        """Bars that its features need."""
+        return WARMUP
 
     @property
     def id(self) -> str:

@@ -8,11 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from data import Market, ValidationError
+from data import Market, ModelPredictions, ValidationError, with_predictions
 from data.predictions import RECORD, Predictions
 from research.models import QuantileModel, forward_returns
 from research.models.features import WARMUP, feature_panel
 from research.models.quantile_model import COLUMNS
+from research.strategies import QuantileSignal
 from tests.research.models.made_bars import TINY, made_bars, same_trees, trees
 
 
@@ -184,3 +185,17 @@ def test_what_does_not_fit_the_model_is_refused():
 def test_a_parameter_out_of_range_is_named(parameters, message):
     with pytest.raises(ValidationError, match=f"QuantileModel: {message}"):
         QuantileModel(**parameters)
+
+
+def test_window_of_both_warm_ups_decides_as_the_whole_history_does():
+    market = made_bars(400, 2)
+    source, strategy = ModelPredictions(TINY.fit(market)), QuantileSignal(window=24, hold=3, threshold=0.0, step=0.0)
+    assert source.warmup == WARMUP
+    targets = strategy.targets(with_predictions(market, source).market)
+    bars, decided = strategy.warmup + source.warmup, 0
+    for row in range(bars, len(market), 11):
+        window = market.iloc(row + 1 - bars, row + 1)
+        decision = strategy.decide(with_predictions(window, source).market)
+        pd.testing.assert_series_equal(decision, targets.iloc[row], check_exact=True)
+        decided += int(decision.notna().any())
+    assert decided > 5
