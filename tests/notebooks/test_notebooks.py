@@ -251,3 +251,10 @@ def test_message_to_hummingbot_holds_the_forecast_of_that_bar(run: Any) -> None:
     assert (message["pair"], message["kind"], message["horizon"]) == ("BTC/USDT", "replay", 6 * 3600.0)
     assert list(message["raw_quantiles"].values()) == facts["forecast"]
     assert sum(message["probabilities"]) == pytest.approx(1.0, abs=1e-9)
+
+
+@of_direct_exchange
+def test_rehearsal_sends_the_orders_to_a_local_exchange_and_all_holds(run: Any) -> None:
+    said = printed(run)
+    assert "Rehearsal of QuantileSignal" in said and ": all holds" in said
+    assert "faults injected    0" not in said
