@@ -36,6 +36,7 @@ from engine.costs import Costs
 from engine.limits import RiskLimits
 from engine.live.gateway import Gateway
 from engine.live.journal import Journal
+from engine.live.safety import Stop
 from engine.live.start import answered, run_live
 from engine.rehearsal.faults import HEAVY, Fault, FaultPlan
 from engine.rehearsal.server import RehearsalServer
@@ -272,6 +273,8 @@ class _Stage:
         client = ccxt.pro.binance({"apiKey": "rehearsal", "secret": "rehearsal", "enableRateLimit": False})
         server.point(client)
 
+        stop = Stop()
+
         async def advance(_: int = 0) -> bool:
             self.turns += 1
             if progress is not None:
@@ -284,6 +287,8 @@ class _Stage:
             if not behind:
                 told = await server.advance()
                 self.over = bool(told["done"])
+            if self.over:  # the last bar was its predecessor's
+                stop.ask("no more bars")
 
         work = asyncio.ensure_future(
             run_live(
@@ -300,6 +305,7 @@ class _Stage:
                     "enrich": self.enrich,
                     "after_turn": advance,
                     "when_ready": ready,
+                    "stop": stop,
                     "grace": 0.1,
                     "gateway_options": _GATEWAY,
                     **options,
