@@ -11,7 +11,7 @@ BARRIERS = (None, Exits(stop_loss=0.01), Exits(stop_loss=0.01, take_profit=0.01)
 
 
 def schedule(seed: int, turns: int) -> Rehearsal:
-    """The rehearsal of a number: heavy faults in nine of ten. No restarts: about one in a hundred of those stalls yet."""
+    """The rehearsal of a number: heavy faults in nine of ten. No restarts: one in a hundred of those stalls yet."""
     first = 2_900 + seed * 37 % 20_000
     market = load_sample(["BTC/USD", "ETH/USD", "LTC/USD"]).iloc(first, first + 8 + turns)
     return rehearse(
