@@ -6,8 +6,8 @@
     turn.closed, turn.bars, turn.opened, turn.opens
 
 When a bar is over is told by the exchange and not by our clock: it is, once a newer one of any of the symbols has
-begun. A symbol that has not begun by a grace later has no bar there, or begins it late (`late()` gives it then). After
-a lost connection, and where bars lie between two turns, REST says what they were: a stream does not tell what it left
+begun. For a symbol that has not begun by a grace later there is no open: its orders wait for its next one. After a
+lost connection, and where bars lie between two turns, REST says what they were: a stream does not tell what it left
 out.
 """
 
@@ -146,12 +146,6 @@ class CandleFeed:
             raise FetchError(f"{self._exchange.id}: no bar between {_utc(closed)} and {_utc(opened)}")
         last, bars = ordered[-1]
         return Turn(last, bars, opened, opens, ordered[:-1])
-
-    def late(self) -> dict[str, float]:
-        """Symbols that have begun the open bar since it was last asked, with their first price."""
-        now = {symbol: bar[0] for symbol, bar in self._streamed(self._open).items() if symbol not in self._begun}
-        self._begun |= set(now)
-        return now
 
     async def close(self) -> None:
         """Stop following."""

@@ -36,8 +36,9 @@ from engine.costs import Costs
 from engine.limits import RiskLimits
 from engine.live.gateway import Gateway
 from engine.live.journal import Journal
+from engine.live.order_state import average_price, sum_of
 from engine.live.safety import Stop
-from engine.live.start import answered, run_live
+from engine.live.start import OPENING, answered, run_live, unexplained
 from engine.rehearsal.faults import HEAVY, Fault, FaultPlan
 from engine.rehearsal.server import RehearsalServer
 from engine.strategy import Strategy, label
@@ -201,6 +202,14 @@ def _plan(amount: str, seed: int) -> FaultPlan | None:
     return FaultPlan(seed, {kind: rate * share for kind, rate in HEAVY.items()}, delay=0.02, retry_after=0)
 
 
+def _client(server: RehearsalServer) -> Any:
+    import ccxt.pro
+
+    client = ccxt.pro.binance({"apiKey": "rehearsal", "secret": "rehearsal", "enableRateLimit": False})
+    server.point(client)
+    return client
+
+
 class _Stage:
     """One rehearsal: its exchange, and the sessions that follow each other on one journal."""
 
@@ -248,10 +257,7 @@ class _Stage:
 
     async def _last_look(self, server: RehearsalServer) -> None:
         """What the last bar's close has done to orders that rest, and what a dropped session did not hear of."""
-        import ccxt.pro
-
-        client = ccxt.pro.binance({"apiKey": "rehearsal", "secret": "rehearsal", "enableRateLimit": False})
-        server.point(client)
+        client = _client(server)
         try:
             await answered(client.load_markets)
             with Journal(self.path) as journal:
@@ -268,10 +274,7 @@ class _Stage:
         self, server: RehearsalServer, progress: Callable[[int, int], None] | None, options: dict[str, Any]
     ) -> None:
         """One life of the session, to the end of the bars or to its own."""
-        import ccxt.pro
-
-        client = ccxt.pro.binance({"apiKey": "rehearsal", "secret": "rehearsal", "enableRateLimit": False})
-        server.point(client)
+        client = _client(server)
 
         stop = Stop()
 
@@ -348,7 +351,7 @@ class _Stage:
         book = server.book
         with Journal.reading(self.path) as journal:
             intents, fills = journal.orders(RUN), journal.fills(RUN)
-            changes, opening = journal.rebuild(RUN).changes, journal.balances(RUN, "opening")
+            changes, opening = journal.rebuild(RUN).changes, journal.balances(RUN, OPENING)
             incidents = Counter(kind for kind, _ in journal.incidents(RUN))
             own = {leg for intent in intents for leg in intent.legs}
             traded = [(intent, journal.fills_of(intent.client_id)) for intent in intents]
@@ -368,12 +371,7 @@ class _Stage:
             )
         free, locked = book.account.free, book.account.locked
         found = {currency: free[currency] + locked[currency] for currency in free}
-        for currency in sorted({*found, *changes, *opening}):
-            expected = opening.get(currency, Decimal(0)) + changes.get(currency, Decimal(0))
-            if expected != found.get(currency, Decimal(0)):
-                broken.append(
-                    f"{currency}: the journal explains {expected:f}, the exchange has {found.get(currency):f}"
-                )
+        broken += map(str, unexplained(opening, changes, found))
         matched, differences = self._beside_paper(traded)
         faults = Counter(fault.kind for fault in server.faults)
         if differences and not faults and not self.dropped:
@@ -407,7 +405,9 @@ class _Stage:
         wanted = wanted[wanted["decided_at"] < self.market.index[-2]]
         for symbol in self.market.symbols:
             mine = [
-                (intent, _amount(fills), _price(fills)) for intent, fills in traded if intent.symbol == symbol and fills
+                (intent, sum_of(fill.amount for fill in fills), float(average_price(fills) or "nan"))
+                for intent, fills in traded
+                if intent.symbol == symbol and fills
             ]
             theirs = list(wanted[wanted["symbol"] == symbol].itertuples())
             for place in range(max(len(mine), len(theirs))):
@@ -449,15 +449,6 @@ class _Begun(Strategy):
 
     def scale(self, market: Market) -> pd.DataFrame | None:
         return None if self.inner is None else self.inner.scale(market)
-
-
-def _amount(fills: Any) -> Decimal:
-    return sum((fill.amount for fill in fills), Decimal(0))
-
-
-def _price(fills: Any) -> float:
-    amount = _amount(fills)
-    return float(sum((fill.amount * fill.price for fill in fills), Decimal(0)) / amount) if amount else float("nan")
 
 
 def _alike(one: Any, other: Any) -> bool:

@@ -1,8 +1,7 @@
-"""How a session is stopped from outside, and what keeps two of them from one account.
+"""How a session is stopped from outside, and which keys it refuses.
 
     stop = Stop(kill_file=Path("run.kill"))
     stop.on_signals()            # SIGTERM and Ctrl-C
-    with one_session(journal_path): ...
 
 A kill file is looked for at every turn and once a second between them; `ladder kill` makes it. It stays until a person
 takes it away (`ladder live reset`): a session does not start beside one.
@@ -14,7 +13,7 @@ import asyncio
 import contextlib
 import json
 import signal
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -119,21 +118,3 @@ async def refuse_withdrawals(exchange: Any) -> str:
             f"{exchange.id}: the API key may withdraw funds; make one that may only read and trade, from this address"
         )
     return "the key may not withdraw"
-
-
-@contextlib.contextmanager
-def one_session(path: Path) -> Iterator[None]:
-    """Hold an account's lock for as long as its session lives.
-
-    Raises:
-        ValidationError: another process holds it.
-    """
-    import fcntl
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise ValidationError(f"{path}: another session trades this account; stop it first") from error
-        yield

@@ -237,8 +237,14 @@ async def compare(gateway: Gateway, book: Journal, run: str) -> list[Difference]
 
     Orders that are on their way at this moment count as differences: ask between two turns.
     """
-    opening, found = book.balances(run, OPENING), await gateway.balances()
-    changes = book.rebuild(run).changes
+    found = await gateway.balances()
+    return unexplained(book.balances(run, OPENING), book.rebuild(run).changes, found)
+
+
+def unexplained(
+    opening: Mapping[str, Decimal], changes: Mapping[str, Decimal], found: Mapping[str, Decimal]
+) -> list[Difference]:
+    """Every balance that is not what was there at the beginning and what has changed since."""
     differences = []
     for currency in sorted({*opening, *found, *changes}):
         expected = sum_of((opening.get(currency, Decimal(0)), changes.get(currency, Decimal(0))))
