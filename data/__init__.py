@@ -6,10 +6,10 @@
 Names are imported when they are first used, so that `import data` costs nothing (the command line counts on it).
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from data.errors import FetchError, LadderError, ValidationError
+from data.lazy import lazy_names
 
 if TYPE_CHECKING:
     from data.candles import CandleReport, Finding, Gap, clean_candles, validate_candles
@@ -71,14 +71,4 @@ __all__ = [
     "with_predictions",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'data' has no attribute {name!r}")
-    value = getattr(import_module(_HOMES[name]), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)

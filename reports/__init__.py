@@ -6,8 +6,9 @@ Names are imported when they are first used, so that `import reports` costs noth
 is: importing `reports.parity` as a module would put the module in the place of the function.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from data.lazy import lazy_names
 
 if TYPE_CHECKING:
     from reports.comparison import Comparison, compare
@@ -27,14 +28,4 @@ _HOMES = {
 
 __all__ = ["Comparison", "Parity", "ParityError", "compare", "hold", "parity", "tearsheet"]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'reports' has no attribute {name!r}")
-    value = getattr(import_module(_HOMES[name]), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)

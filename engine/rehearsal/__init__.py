@@ -11,8 +11,9 @@ Names are imported when they are first used: the server needs aiohttp.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING
+
+from data.lazy import lazy_names
 
 if TYPE_CHECKING:
     from engine.rehearsal.accounts import SpotAccount
@@ -22,17 +23,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Fault", "FaultPlan", "Planned", "RehearsalServer", "SpotAccount", "VenueBook"]
 
-_WHERE: Final = {
-    "Fault": "faults",
-    "FaultPlan": "faults",
-    "Planned": "faults",
-    "RehearsalServer": "server",
-    "SpotAccount": "accounts",
-    "VenueBook": "book",
+_HOMES = {
+    "Fault": "engine.rehearsal.faults",
+    "FaultPlan": "engine.rehearsal.faults",
+    "Planned": "engine.rehearsal.faults",
+    "RehearsalServer": "engine.rehearsal.server",
+    "SpotAccount": "engine.rehearsal.accounts",
+    "VenueBook": "engine.rehearsal.book",
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _WHERE:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_WHERE[name]}"), name)
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)

@@ -9,8 +9,9 @@
 `docs/hummingbot-real.md` is the guide. Names are imported when they are first used, as in `reports`.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from data.lazy import lazy_names
 
 if TYPE_CHECKING:
     from reports.hummingbot.real.environment import installed_python, ready_environment
@@ -38,14 +39,4 @@ __all__ = [
     "run_jobs",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'reports.hummingbot.real' has no attribute {name!r}")
-    value = getattr(import_module(_HOMES[name]), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)

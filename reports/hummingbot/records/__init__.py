@@ -9,8 +9,9 @@
 `docs/hummingbot-records.md` tells the kinds of file and what each of them loses.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from data.lazy import lazy_names
 
 if TYPE_CHECKING:
     from reports.hummingbot.records.account import baseline_from_trades
@@ -25,14 +26,4 @@ _HOMES = {
 
 __all__ = ["TradeHistory", "baseline_from_trades", "read_trades"]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'reports.hummingbot.records' has no attribute {name!r}")
-    value = getattr(import_module(_HOMES[name]), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)
