@@ -6,7 +6,7 @@
 
 The pinball loss of a quantile q is (q - [y < f]) x (y - f) (Koenker and Bassett, 1978), in units of the return. Skill
 is 1 - loss / loss of a benchmark (`research.models.benchmark_quantiles`), over the mean of the three quantiles.
-Intervals are the middle 95% of a stationary bootstrap of whole times (`research.models.resampling`).
+Intervals are the middle 95% of a stationary bootstrap of whole times (`reports.resampling`).
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ import pandas as pd
 from data.errors import ValidationError
 from data.market import Market
 from data.timeframe import parse_timeframe
+from reports.resampling import RankCorrelation, block_length, drawn_weights, interval
 from research.models.benchmark_quantiles import BENCHMARKS, LEAST_PAST, past_quantiles
 from research.models.features import volatility_scale
 from research.models.labels import forward_returns
 from research.models.quantile_model import COLUMNS, QUANTILES
-from research.models.resampling import RankCorrelation, block_length, drawn_weights, interval
 
 # Times below which nothing is judged, and the shortest mean block, in bars.
 LEAST_TIMES: Final = 50
