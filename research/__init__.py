@@ -14,14 +14,18 @@ if TYPE_CHECKING:
     from research.indicators import indicator
     from research.parameter_sweep import sweep
     from research.trial_records import trials
+    from research.walk_forward_plan import WalkForwardPlan
+    from research.walk_forward_run import walk_forward
 
-__all__ = ["indicator", "sweep", "trials"]
+__all__ = ["WalkForwardPlan", "indicator", "sweep", "trials", "walk_forward"]
 
 # Loaded when first asked for: the command line is a part of this package, and `ladder --help` waits for no pandas.
 _HOMES = {
     "indicator": "research.indicators",
     "sweep": "research.parameter_sweep",
     "trials": "research.trial_records",
+    "WalkForwardPlan": "research.walk_forward_plan",
+    "walk_forward": "research.walk_forward_run",
 }
 
 __getattr__, __dir__ = lazy_names(__name__, _HOMES)

@@ -29,7 +29,7 @@ PUBLIC = {
         *("ControllerBaseline", "read_controller", "equal_terms", "run_real", "check_baseline"),
         *("read_trades", "baseline_from_trades"),
     ),
-    "research": ("indicator", "sweep", "trials"),
+    "research": ("WalkForwardPlan", "indicator", "sweep", "trials", "walk_forward"),
     "research.models": ("QuantileModel", "WalkForwardPlan", "walk_forward_predictions", "model_report"),
     "research.strategies": ("QuantileSignal", "SmaCross", "SmaRsi"),
 }

@@ -20,11 +20,8 @@ if TYPE_CHECKING:
     from research.models.labels import forward_returns
     from research.models.prediction_report import ModelReport, model_report
     from research.models.quantile_model import FittedModel, QuantileModel
-    from research.models.walk_forward_training import (
-        WalkForwardPlan,
-        WalkForwardPredictions,
-        walk_forward_predictions,
-    )
+    from research.models.walk_forward_training import WalkForwardPredictions, walk_forward_predictions
+    from research.walk_forward_plan import WalkForwardPlan
 
 __all__ = [
     "FeaturePanel",
@@ -44,7 +41,7 @@ _HOMES = {
     "FittedModel": "research.models.quantile_model",
     "ModelReport": "research.models.prediction_report",
     "QuantileModel": "research.models.quantile_model",
-    "WalkForwardPlan": "research.models.walk_forward_training",
+    "WalkForwardPlan": "research.walk_forward_plan",
     "WalkForwardPredictions": "research.models.walk_forward_training",
     "feature_panel": "research.models.features",
     "forward_returns": "research.models.labels",

@@ -24,9 +24,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from numbers import Integral
 
-import numpy as np
 import pandas as pd
 
 from data.errors import ValidationError
@@ -35,58 +33,7 @@ from data.timeframe import parse_timeframe
 from research.models.features import feature_panel
 from research.models.labels import forward_returns
 from research.models.quantile_model import FittedModel, QuantileModel, fit_rows, predict_rows
-
-Bars = int | str | pd.Timedelta
-
-
-@dataclass(frozen=True)
-class WalkForwardPlan:
-    """When the model is trained anew, and on which bars.
-
-    Attributes:
-        train: what a model is trained on: a span ("365D", a Timedelta) or a number of bars.
-        refit: how long it predicts before the next one is trained, likewise.
-        anchored: train on everything since the first bar; `train` is then the first model's part.
-        embargo: bars left out between training and test, beside those that the label needs.
-
-    Raises:
-        ValidationError: a span that is none, or not above 0, or a negative embargo.
-    """
-
-    train: Bars = "365D"
-    refit: Bars = "90D"
-    anchored: bool = False
-    embargo: int = 0
-
-    def __post_init__(self) -> None:
-        for name in ("train", "refit"):
-            _span(name, getattr(self, name))
-        if isinstance(self.embargo, bool) or not isinstance(self.embargo, Integral) or self.embargo < 0:
-            raise ValidationError(f"WalkForwardPlan: embargo {self.embargo!r} must be a whole number of bars, or 0")
-
-    def folds(self, market: Market, horizon: int) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Positions of the times of each fold: training, then test.
-
-        Raises:
-            ValidationError: a span is no whole number of the market's bars, or the market ends before the first test.
-        """
-        from skfolio.model_selection import WalkForward
-
-        train, refit = (_bars(name, getattr(self, name), market.timeframe) for name in ("train", "refit"))
-        purged = self._purged(horizon)
-        if len(market) <= train + purged:
-            raise ValidationError(
-                f"walk-forward: the market has {len(market):,} bars; {train:,} to train on and {purged} for the label "
-                "leave none to predict: bring more bars, or shorten train"
-            )
-        splitter = WalkForward(
-            train_size=train, test_size=refit, expand_train=self.anchored, reduce_test=True, purged_size=purged
-        )
-        return list(splitter.split(np.empty((len(market), 1))))
-
-    def _purged(self, horizon: int) -> int:
-        """Rows between training and test: see the inequality above."""
-        return horizon + 1 + int(self.embargo)
+from research.walk_forward_plan import WalkForwardPlan
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,34 +123,3 @@ def _fold(fitted: FittedModel, test: pd.DatetimeIndex, table: pd.DataFrame) -> d
         "predictions": len(table),
         "crossed": table.attrs["crossed"],
     }
-
-
-def _span(name: str, value: Bars) -> int | pd.Timedelta:
-    """A number of bars, or a span of time.
-
-    Raises:
-        ValidationError: it is neither, or not above 0.
-    """
-    wrong = ValidationError(
-        f"WalkForwardPlan: {name} {value!r} must be a span such as '90D', or a number of bars, above 0"
-    )
-    if isinstance(value, Integral):
-        if isinstance(value, bool) or value < 1:
-            raise wrong
-        return int(value)
-    try:
-        span = pd.Timedelta(value)
-    except (ValueError, TypeError):
-        raise wrong from None
-    if not span > pd.Timedelta(0):
-        raise wrong
-    return span
-
-
-def _bars(name: str, value: Bars, timeframe: str) -> int:
-    span, step = _span(name, value), parse_timeframe(timeframe)
-    if isinstance(span, int):
-        return span
-    if span % step != pd.Timedelta(0):
-        raise ValidationError(f"WalkForwardPlan: {name} {value!r} is no whole number of the market's bars, {timeframe}")
-    return int(span // step)

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from scipy.stats import norm, spearmanr
 
 from data import Market, ValidationError, load_sample, read_candles
+from reports.resampling import RankCorrelation, block_length, drawn_weights
 from research.models import WalkForwardPlan, forward_returns, model_report, walk_forward_predictions
 from research.models.benchmark_quantiles import LEAST_PAST, past_quantiles
 from research.models.features import volatility_scale
-from reports.resampling import RankCorrelation, block_length, drawn_weights
 from tests.research.models.made_bars import TINY, altered_from, made_bars
 
 SHARED = Path(__file__).resolve().parents[4] / "shared" / "data"

@@ -217,7 +217,7 @@ def test_a_plan_that_is_none_is_named(plan, message):
 
 def test_a_market_that_does_not_suit_the_plan_is_refused():
     market = made_bars(252, 1)
-    with pytest.raises(ValidationError, match="252 bars; 250 to train on and 2 for the label leave none"):
+    with pytest.raises(ValidationError, match="252 bars; 250 to train on and 2 to leave out leave none"):
         walk_forward_predictions(TINY, market, PLAN)
     with pytest.raises(ValidationError, match="train '100min' is no whole number of the market's bars, 1h"):
         walk_forward_predictions(TINY, market, WalkForwardPlan(train="100min"))
