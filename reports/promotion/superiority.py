@@ -35,6 +35,7 @@ class Superiority:
         block: mean length of the blocks that were drawn, days.
         sharpe: difference of the annual Sharpe ratios.
         sharpe_interval: the middle 95% of its draws.
+        probability: share of the draws in which it is above 0; equal records give 0.
         growth: difference of the mean returns, a year's.
         growth_interval: the middle 95% of its draws.
         spa: p-value of "its mean return is not above the other's".
@@ -44,6 +45,7 @@ class Superiority:
     block: int
     sharpe: float
     sharpe_interval: tuple[float, float]
+    probability: float
     growth: float
     growth_interval: tuple[float, float]
     spa: float
@@ -77,6 +79,7 @@ def superiority(ours: pd.Series, other: pd.Series, *, resamples: int = 2_000, se
         block=block,
         sharpe=float((_sharpes(once, mine) - _sharpes(once, theirs))[0]),
         sharpe_interval=interval(sharpes),
+        probability=float(np.mean(sharpes > 0.0)),
         growth=float(np.mean(mine - theirs)) * DAYS_PER_YEAR,
         growth_interval=interval(growths),
         spa=superior_ability(theirs, mine[:, None], block=block, resamples=resamples, seed=seed),

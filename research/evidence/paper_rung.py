@@ -1,0 +1,201 @@
+"""The evidence that a strategy needs to be traded on paper: backtests of it, under what would break a weak one.
+
+    evidence = paper_evidence(strategy, market, baseline=bot.marked, costs=Costs(fee=0.001))
+    verdict = gate(evidence)
+
+One backtest is the strategy's record; everything else is measured against it. What was tried before is read from the
+record of trials (`research.evidence.tried`), and the sets that were tried are run again here, in a record of their own:
+a judgement is no new trial.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from data.errors import ValidationError
+from data.market import Market
+from engine.brokers import backtest, paper
+from engine.causality import check_causality
+from engine.costs import Costs
+from engine.limits import RiskLimits
+from engine.metrics import daily_returns
+from engine.result import Result
+from engine.run import Ground, lay_ground
+from engine.strategy import Strategy, label, parameters
+from engine.venue import Venue
+from reports.holding import hold
+from reports.parity_check import parity
+from reports.promotion.evidence import Evidence, Measured, missing
+from reports.promotion.overfitting import probability_of_overfitting
+from reports.promotion.sharpe_statistics import Moments, deflated_sharpe, least_periods, luck, probabilistic_sharpe
+from reports.promotion.superiority import superiority
+from research.evidence import measures, stress
+from research.evidence.tried import Tried, returns_of, tried_before
+from research.walk_forward_plan import WalkForwardPlan
+from research.walk_forward_run import walk_forward
+
+_BLOCKS: Final = 10  # of time, for the probability of overfitting: 252 splits
+_MOST_WALKED: Final = 200  # sets that a walk-forward chooses among
+_FOLDS: Final = 6
+
+
+def paper_evidence(
+    strategy: Strategy,
+    market: Market,
+    *,
+    baseline: Result | None = None,
+    cash: float = 10_000.0,
+    costs: Costs = Costs(),  # noqa: B008  (frozen: one shared default is safe)
+    venue: Venue | Mapping[str, Venue] = Venue(),  # noqa: B008
+    risk: RiskLimits | None = None,
+    record: str | Path | None = None,
+    plan: WalkForwardPlan | None = None,
+    subject: Mapping[str, str] | None = None,
+    say: Callable[[str], None] = lambda _: None,
+) -> Evidence:
+    """Measure everything that the gate asks of the paper rung.
+
+    Args:
+        strategy: what is to be promoted.
+        market: the bars that it is judged on.
+        baseline: what the Hummingbot bot would have made of them; without one its check is not shown.
+        cash: quote currency.
+        costs: that trading is assumed to cost.
+        venue: trading rules.
+        risk: limits.
+        record: of trials; None for the default one.
+        plan: of the walk-forward; by default six tests after a first half of the bars.
+        subject: what is judged, as hashes; kept for the record.
+        say: told what is being measured.
+
+    Raises:
+        ValidationError: an input is wrong.
+    """
+    terms: dict[str, Any] = {"cash": cash, "costs": costs, "venue": venue, "risk": risk}
+    ground = lay_ground(market, cash, costs, venue, risk, None)
+    found: dict[str, Measured] = {}
+    say("Causality: later bars altered and taken away")
+    found["causality"] = _causality(strategy, market)
+    say("Both brokers over the same bars")
+    run = backtest(strategy, market, **terms)
+    same = parity(run, paper(strategy, market, **terms))
+    found["parity"] = Measured(float(same.ok), "" if same.ok else str(same))
+    days = daily_returns(run)
+    found["trades"] = Measured(measures.figure(run, "trades"))
+    found["days"] = Measured(float(len(days)))
+    say("What was tried before: the record of trials")
+    tried = tried_before(strategy, record)
+    found |= _luck(Moments.of(days.to_numpy()), tried)
+    found["overfitting"] = _overfitting(strategy, tried, ground)
+    say("Walk-forward over what was tried")
+    found["out_of_sample"] = _out_of_sample(strategy, market, tried, terms, plan)
+    say("Baseline and holding")
+    found["better_than_baseline"] = _better(run, baseline, "no baseline was given")
+    found["better_than_holding"] = _better(run, _holding(market, terms), "holding cannot be run on these terms")
+    sharpe = measures.figure(run, "sharpe")
+    found["drawdown"] = Measured(-measures.figure(run, "max_drawdown"), chart=measures.days_of(run))
+    found["turnover"] = Measured(measures.figure(run, "turnover"))
+    found["capacity"] = measures.capacity(run, market)
+    say("Dearer, later, and with neighbouring parameters")
+    found["double_costs"], found["break_even"] = stress.dearer(strategy, ground)
+    found["late_fills"] = stress.late_fills(strategy, ground, sharpe)
+    found["neighbourhood"] = stress.neighbourhood(strategy, ground, sharpe, tried.grid or None)
+    say("By regime, by year, and in other orders of its trades")
+    found["regimes"] = measures.regimes(run, market)
+    found["years"] = measures.years(run)
+    found["trade_order"] = measures.trade_order(run)
+    stats = {name: _plain(value) for name, value in run.stats().items()}
+    return Evidence("paper", label(strategy), dict(subject or {}), found, {"stats": stats})
+
+
+def _causality(strategy: Strategy, market: Market) -> Measured:
+    report = check_causality(strategy, market)
+    return Measured(float(report.ok), "" if report.ok else str(report).splitlines()[0])
+
+
+def _luck(moments: Moments, tried: Tried) -> dict[str, Measured]:
+    """The probabilistic ratio, and the deflated one for as many trials as are on record."""
+    if not moments.periods or np.isnan(moments.sharpe):
+        none = missing("its returns do not vary")
+        return {"probabilistic_sharpe": none, "deflated_sharpe": none}
+    annual = np.sqrt(365.0)
+    needed = least_periods(moments, 0.0)
+    told = (
+        f"annual ratio {moments.sharpe * annual:.2f}, skewness {moments.skewness:.2f}, kurtosis {moments.kurtosis:.1f}"
+    )
+    if np.isfinite(needed):
+        told += f"; 95% would take {needed:,.0f} days"
+    best = luck(tried.count, tried.variance)
+    how = f"{tried.count:,} trials on record" if tried.record else "no trial is on record: taken as the first try"
+    return {
+        "probabilistic_sharpe": Measured(probabilistic_sharpe(moments, 0.0), told),
+        "deflated_sharpe": Measured(
+            deflated_sharpe(moments, tried.count, tried.variance),
+            f"{how}; the best of them has {best * annual:.2f} by luck",
+        ),
+    }
+
+
+def _overfitting(strategy: Strategy, tried: Tried, ground: Ground) -> Measured:
+    returns = returns_of(type(strategy), tried, ground)
+    if returns is None:
+        return Measured(0.0, "nothing was chosen: the record has no other set")
+    try:
+        found = probability_of_overfitting(returns, _BLOCKS)
+    except ValidationError as error:
+        return missing(str(error))
+    counts, edges = np.histogram(found.logits, bins=30)
+    told = f"{len(found.logits)} splits, {returns.shape[1]} sets; the chosen one loses in {found.loss:.0%} of them"
+    return Measured(found.probability, told, {"edges": edges.tolist(), "counts": counts.tolist()})
+
+
+def _out_of_sample(
+    strategy: Strategy, market: Market, tried: Tried, terms: Mapping[str, Any], plan: WalkForwardPlan | None
+) -> Measured:
+    step = max(-(-len(tried.sets) // _MOST_WALKED), 1)
+    sets = list(tried.sets[::step]) or [parameters(strategy)]
+    half = len(market) // 2
+    schedule = plan or WalkForwardPlan(train=half, refit=max(-(-(len(market) - half) // _FOLDS), 1))
+    with tempfile.TemporaryDirectory(prefix="ladder-gate-") as folder:
+        try:
+            walk = walk_forward(
+                type(strategy), sets, market, plan=schedule, record=Path(folder) / "t.sqlite", progress=False, **terms
+            )
+        except ValidationError as error:
+            return missing(str(error))
+    chosen = f"{len(sets)} sets" if len(sets) > 1 else "one set: nothing was chosen"
+    told = f"{len(walk.folds)} tests since {walk.folds['test_from'].iloc[0]:%Y-%m-%d}, {chosen}"
+    return Measured(measures.figure(walk.result, "sharpe"), told, measures.days_of(walk.result))
+
+
+def _holding(market: Market, terms: Mapping[str, Any]) -> Result | None:
+    try:
+        return hold(market, cash=terms["cash"], costs=terms["costs"], venue=terms["venue"])
+    except ValidationError:
+        return None
+
+
+def _better(run: Result, other: Result | None, why: str) -> Measured:
+    if other is None:
+        return missing(why)
+    try:
+        found = superiority(daily_returns(run), daily_returns(other))
+    except ValidationError as error:
+        return missing(str(error))
+    low, high = found.sharpe_interval
+    less, more = found.growth_interval
+    told = (
+        f"Sharpe {found.sharpe:+.2f} [{low:+.2f}, {high:+.2f}], a year's return {found.growth:+.1%} "
+        f"[{less:+.1%}, {more:+.1%}], {found.days} days, SPA p {found.spa:.3f}"
+    )
+    return Measured(found.probability, told, measures.days_of(other))
+
+
+def _plain(value: Any) -> Any:
+    """A figure as JSON has it."""
+    return value if isinstance(value, int | float | str) else str(value)
