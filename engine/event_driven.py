@@ -10,12 +10,13 @@ This file subclasses backtrader and so is licensed as backtrader is; see docs/li
 from __future__ import annotations
 
 import array
-from collections.abc import Mapping
 from typing import Any
 
 import backtrader as bt
 import numpy as np
 
+from engine.guard import NS_PER_DAY
+from engine.paper_books import positions_held
 from engine.paper_broker import Broker
 from engine.progress import bar_progress
 from engine.result import Result
@@ -24,7 +25,6 @@ from engine.run import Run
 # Bars a second on one slow core: only decides whether a progress bar is worth showing.
 _BARS_PER_SECOND = 10_000
 _SHOW_AFTER_SECONDS = 3.0
-_NS_PER_DAY = 86_400_000_000_000
 _EPOCH_ORDINAL = 719_163.0
 
 
@@ -82,7 +82,7 @@ def run_paper(run: Run) -> Result:
         decider = cerebro.run()[0]
     records = broker.account.records
     fills, events = records.arrays()
-    positions = _positions(run, fills)
+    positions = positions_held(run.targets.shape, fills)
     del fills["held"]
     return run.result(
         "paper",
@@ -98,7 +98,7 @@ def run_paper(run: Run) -> Result:
 def _feeds(run: Run) -> list[_Bars]:
     """One feed a symbol, and a clock where some bar belongs to no symbol, so that every bar is an event."""
     market = run.market
-    days = market.index.as_unit("ns").asi8 / _NS_PER_DAY + _EPOCH_ORDINAL
+    days = day_number(market.index.as_unit("ns").asi8)
     fields = {name: market[name].to_numpy(dtype=np.float64) for name in ("open", "high", "low", "close", "volume")}
     feeds, close = [], run.setup.bars.close
     for position, _ in enumerate(market.symbols):
@@ -113,12 +113,6 @@ def _feeds(run: Run) -> list[_Bars]:
     return feeds
 
 
-def _positions(run: Run, fills: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Amount held at each close, from the position after each fill."""
-    positions = np.zeros(run.targets.shape)
-    for column in range(len(run.venues)):
-        chosen = np.flatnonzero(fills["column"] == column)
-        after = np.concatenate([[0.0], fills["held"][chosen]])
-        rows = fills["row"][chosen]
-        positions[:, column] = after[np.searchsorted(rows, np.arange(len(positions)), side="right")]
-    return positions
+def day_number(time: Any) -> Any:
+    """A time, ns since 1970, as backtrader counts: days since the year 1, with fractions."""
+    return time / NS_PER_DAY + _EPOCH_ORDINAL

@@ -20,7 +20,8 @@ from engine.run import Run
 class PaperAccount:
     """What decisions rest on, and the tables that a run leaves.
 
-    `row` is the bar, -1 before the first; `terms`, `rates` (maker, taker) and `holdings` are by column.
+    `row` is the bar, -1 before the first; `terms`, `rates` (maker, taker) and `holdings` are by column; `late` is how
+    long after the bar's open its orders go, ns: 0 but in a live session.
     """
 
     def __init__(self, run: Run) -> None:
@@ -36,6 +37,7 @@ class PaperAccount:
         self.bought = bool(terms.fee_in_bought)
         self.times, self.days = bars.times.tolist(), bars.days.tolist()
         self.traded: dict[int, float] = {}
+        self.late = 0
 
     # What is held, and what a price is.
 
@@ -205,7 +207,7 @@ class PaperAccount:
         return judge.check(
             Order(waiting.amount, price, rate, position.last_close, decided_close),
             Account(position.held, position.mark, self.equity(), gross, net),
-            self.times[self.row],
+            self.times[self.row] + self.late,
         )
 
     def _cut(self, column: int, waiting: Waiting, wanted: float, allowed: float, rule: int) -> float:
@@ -243,7 +245,7 @@ class PaperAccount:
                 position.within = position.within or intent.within
             position.decided, position.scale, position.changed = intent.decided, intent.scale, self.row
         if self.guard is not None:
-            self.guard.sent(self.times[self.row])
+            self.guard.sent(self.times[self.row] + self.late)
         if len(self.setup.terms.tiers):
             today = self.days[self.row]
             self.traded[today] = self.traded.get(today, 0.0) + abs(amount) * price

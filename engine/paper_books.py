@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -81,8 +82,8 @@ class Records:
     def __init__(self, shape: tuple[int, ...]) -> None:
         self.fills: dict[str, list[Any]] = {name: [] for name in _FILL}
         self.events: dict[str, list[Any]] = {name: [] for name in _EVENT}
-        self.funding = np.zeros(shape)
-        self.borrow = np.zeros(shape)
+        self.funding: Any = np.zeros(shape)
+        self.borrow: Any = np.zeros(shape)
 
     def fill(self, *values: Any) -> None:
         """A fill, its values as in the orders table, and the position after it."""
@@ -106,3 +107,14 @@ class Records:
             {name: array(name, values) for name, values in self.fills.items()},
             {name: array(name, values) for name, values in self.events.items()},
         )
+
+
+def positions_held(shape: tuple[int, ...], fills: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Amount held at each close (bars, symbols), from the position after each fill."""
+    positions = np.zeros(shape)
+    for column in range(shape[1]):
+        chosen = np.flatnonzero(fills["column"] == column)
+        after = np.concatenate([[0.0], fills["held"][chosen]])
+        rows = fills["row"][chosen]
+        positions[:, column] = after[np.searchsorted(rows, np.arange(len(positions)), side="right")]
+    return positions

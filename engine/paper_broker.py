@@ -50,6 +50,7 @@ class Broker(bt.brokers.BackBroker):  # type: ignore[misc]
         self._funding = terms.funding_before.tolist(), terms.funding_within.tolist()
         self._liquidates = terms.liquidates
         self._follows = run.setup.barriers.delta == run.setup.barriers.delta
+        self._time_limit = run.setup.barriers.time_limit
         self._intent: Intent | None = None
         self._allowed = 0.0
         self._fees = Commission()
@@ -228,7 +229,7 @@ class Broker(bt.brokers.BackBroker):  # type: ignore[misc]
     def _watch(self, column: int, start: float, which: Literal["all", "at open", "stop"] = "all") -> None:
         """Leave a position where this bar, from price `start` on, has reached a barrier (rule 5)."""
         position, data = self.account.holdings[column], self._symbols[column]
-        stop, profit, limit = position.stop, position.profit, self.account.setup.barriers.time_limit
+        stop, profit, limit = position.stop, position.profit, self._time_limit
         taker, maker = self.account.rates[column][1], self.account.rates[column][0]
         side = 1.0 if position.held > 0.0 else -1.0
         high, low = (start, start) if which == "at open" else (data.high[0], data.low[0])
@@ -377,13 +378,17 @@ class Broker(bt.brokers.BackBroker):  # type: ignore[misc]
             if self._follows and position.held != 0.0:
                 high, low = (close, close) if position.within else (data.high[0], data.low[0])
                 if self.account.follow(column, high, low):
-                    self._set_barriers(column)
+                    self._trail(column)
             position.within = False
             waiting = self._waiting.get(column)
             if waiting is not None and waiting.rests:
                 waiting.left -= 1
                 if waiting.left == 0:
                     self._end_limit(column, waiting, reasons.EXPIRED_LIMIT)
+
+    def _trail(self, column: int) -> None:
+        """A position's best price has moved, and maybe its trailing stop with it."""
+        self._set_barriers(column)
 
     def _end_limit(self, column: int, waiting: Waiting, reason: int) -> None:
         """A limit order leaves the book: for good, or for the market."""

@@ -23,6 +23,9 @@ _CACHE = _HERE.parent / ".pytest_cache" / "numba" / os.environ.get("PYTEST_XDIST
 os.environ["NUMBA_CACHE_DIR"] = str(_CACHE)
 os.environ["LADDER_CACHE"] = str(_CACHE / "ladder")
 
+# Sessions note there which account they trade on: a test's stay out of the user's own.
+os.environ["XDG_STATE_HOME"] = str(_CACHE / "state")
+
 # A local time that slips into a result is four and a half hours off here, and shows. (No zone files needed.)
 os.environ["TZ"] = "TST+4:30TDT,M3.2.0,M11.1.0"
 if hasattr(time, "tzset"):

@@ -6,6 +6,9 @@ own fills make of them.
 
 from __future__ import annotations
 
+import contextlib
+import copy
+from collections.abc import Iterator
 from dataclasses import asdict
 from decimal import Decimal
 from typing import Any, Final
@@ -65,10 +68,29 @@ class LiveAccount(PaperAccount):
         self.days.append(time // NS_PER_DAY)
         self.begin_bar()
 
+    @contextlib.contextmanager
+    def supposing(self) -> Iterator[None]:
+        """What is booked within is undone at the end; verdicts are kept."""
+        money, holdings, traded = self.money, [copy.copy(position) for position in self.holdings], dict(self.traded)
+        sent = None if self.guard is None else self.guard._sent.copy()  # noqa: SLF001
+        try:
+            yield
+        finally:
+            self.money, self.holdings, self.traded = money, holdings, traded
+            if self.guard is not None and sent is not None:
+                self.guard._sent = sent  # noqa: SLF001
+
     def set_books(self, column: int, held: Decimal, money: Decimal) -> None:
         """What the exact books say after a fill: decisions rest on the same figures as the exchange's."""
         self.holdings[column].held = float(held)
         self.money = float(money)
+
+    def transferred(self, amount: float) -> None:
+        """The account has become larger or smaller by a person's doing: that is no profit and no loss."""
+        judge = self.guard
+        if judge is not None:
+            for name in ("_day_start", "_peak", "_equity"):
+                setattr(judge, name, getattr(judge, name) + amount)
 
     def taken_events(self) -> list[tuple[int | None, int | None, str, str, float, float]]:
         """The verdicts since this was last asked."""

@@ -77,11 +77,20 @@ class AccountReader:
         while True:
             new = [fill for fill in page if fill.trade_id not in found]
             found |= {fill.trade_id: fill for fill in new}
-            last = max(page, key=_sequence, default=None)
+            last = max(page, key=sequence, default=None)
             self._journal.record_fills(new, cursor=last if moves else None)
             if last is None or not new or len(page) < PAGE:
-                return sorted(found.values(), key=_sequence)
+                return sorted(found.values(), key=sequence)
             page = await self._page_at(symbol, last.at, last.trade_id)
+
+    async def latest_fill(self, symbol: str) -> Fill | None:
+        """The newest fill of the account in a symbol; None for none. Nothing is written down.
+
+        Raises:
+            UnreachableError: no answer for `patience` seconds.
+            HaltError: the exchange refuses us as such.
+        """
+        return max(await self._fills_of(symbol, None, {}, self._deadline()), key=sequence, default=None)
 
     async def _page_at(self, symbol: str, since: int | None, trade_id: str | None) -> list[Fill]:
         """The trades from one on, or from a moment on, at most PAGE of them, the earliest first."""
@@ -97,7 +106,7 @@ class AccountReader:
             return [fill for fill in latest if fill.at >= start]
         while start < earliest:
             if page := await self._fills_of(symbol, start, {}, self._deadline()):
-                return await self._page_at(symbol, None, min(page, key=_sequence).trade_id)
+                return await self._page_at(symbol, None, min(page, key=sequence).trade_id)
             start += _DAY
         return latest
 
@@ -179,5 +188,6 @@ class AccountReader:
         return whole
 
 
-def _sequence(fill: Fill) -> tuple[int, int, str]:
+def sequence(fill: Fill) -> tuple[int, int, str]:
+    """By what fills of a symbol follow each other: time, then trade id, numbers by their value."""
     return fill.at, len(fill.trade_id), fill.trade_id

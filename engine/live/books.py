@@ -52,8 +52,32 @@ def in_order(fills: Iterable[Fill]) -> list[Fill]:
     return sorted(fills, key=lambda fill: (fill.at, fill.symbol, len(fill.trade_id), fill.trade_id))
 
 
-def books_of(fills: Iterable[Fill]) -> Books:
-    """The books after these fills, in the order they traded."""
+@dataclass(frozen=True)
+class Adjustment:
+    """What a run owns, or owes, without a fill of its own: a person has made it part of its books.
+
+    Attributes:
+        number: of the entry in the journal.
+        at: when it was written down, ns.
+        currency: of which.
+        amount: of it, signed.
+        symbol: whose position it is part of; "" where it is money, or a currency that the run does not trade.
+        price: quote currency, that the position's share is reckoned at; None with `symbol` "".
+    """
+
+    number: int
+    at: int
+    currency: str
+    amount: Decimal
+    symbol: str
+    price: Decimal | None
+
+
+def books_of(fills: Iterable[Fill], adjustments: Iterable[Adjustment] = ()) -> Books:
+    """The books after these fills, in the order they traded, and then after what was adjusted without one.
+
+    An adjustment of a position counts as a trade at its price, but for the money: that is an adjustment of its own.
+    """
     positions: dict[str, Fraction] = {}
     cost: dict[str, Fraction] = defaultdict(Fraction)
     realised: dict[str, Fraction] = defaultdict(Fraction)
@@ -79,13 +103,20 @@ def books_of(fills: Iterable[Fill]) -> Books:
                 gain, worth = gain - worth, Fraction()
         positions[fill.symbol], cost[fill.symbol] = held, worth
         realised[fill.symbol] += gain
+    for item in adjustments:
+        changes[item.currency] += Fraction(item.amount)
+        if item.symbol and item.price is not None:
+            symbol, signed = item.symbol, Fraction(item.amount)
+            held, worth = positions.get(symbol, Fraction()), cost[symbol]
+            positions[symbol], cost[symbol], gain = _trade(held, worth, signed, signed * Fraction(item.price))
+            realised[symbol] += gain
     quotes = {currencies(symbol)[1] for symbol in positions}
     exact = _decimals(changes)
     return Books(
         _decimals(positions),
         _decimals(cost),
         exact,
-        {currency: exact[currency] for currency in sorted(quotes)},
+        {currency: exact.get(currency, Decimal(0)) for currency in sorted(quotes)},
         _decimals(fees),
         _decimals(realised),
     )

@@ -7,18 +7,22 @@ What ccxt raises never leaves this module: its messages hold the signed URL. A f
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 from data.errors import LadderError
 from engine.live.keys import redacted
 from engine.live.treatments import FINAL, Treatment, is_not_found, treatment_of
 
+T = TypeVar("T")
+_LOG = logging.getLogger(__name__)
 FIRST_PAUSE: Final = 0.1  # seconds; each pause after it is twice as long
 LONGEST_PAUSE: Final = 5.0
 LONGEST_WAIT_OUT: Final = 60.0
+_LONGEST_QUESTION: Final = 10.0
 RESYNCS: Final = 3  # of the clock, in a row
 _MOST_TEXT: Final = 500  # characters of an exchange's words that are kept: some answer with a web page
 
@@ -193,11 +197,44 @@ class Calls:
 
     def _failure(self, error: Exception) -> Failure:
         treatment = treatment_of(error)
-        text = redacted(" ".join(str(error).split()))[:_MOST_TEXT]
+        text = _words(error)
         after = None
         if treatment is Treatment.RETRY_LATER:  # read at once: the next answer replaces the headers
             after = _retry_after(getattr(self.exchange, "last_response_headers", None))
         return Failure(type(error).__name__, text, treatment, is_not_found(error), after)
+
+
+async def answered(ask: Callable[[], Awaitable[T]], attempts: int = 12) -> T:
+    """What the exchange answers to a question that changes nothing; asked again where it fails to.
+
+    For what is asked before there is a gateway.
+
+    Raises:
+        HaltError: the exchange refuses us as such.
+        CallError: it is no passing failure, or there were `attempts` of them.
+    """
+    import ccxt
+
+    what = str(getattr(ask, "__name__", "request"))
+    for attempt in range(attempts):
+        try:
+            return await ask()
+        except ccxt.BaseError as error:
+            treatment = treatment_of(error)
+            failure = Failure(type(error).__name__, _words(error), treatment, is_not_found(error))
+            passing = isinstance(error, ccxt.OperationFailed | ccxt.BadResponse)
+        if treatment is Treatment.HALT:
+            raise HaltError(what, failure)
+        if not passing or attempt + 1 == attempts:
+            raise CallError(what, failure)
+        pause = growing(attempt, _LONGEST_QUESTION)
+        _LOG.warning("the exchange did not answer (%s); asked again in %.1f s", failure.error, pause)
+        await asyncio.sleep(pause)
+    raise AssertionError("the last attempt raises")
+
+
+def _words(error: Exception) -> str:
+    return redacted(" ".join(str(error).split()))[:_MOST_TEXT]
 
 
 def growing(attempt: int, longest: float = LONGEST_PAUSE) -> float:

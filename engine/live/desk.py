@@ -98,6 +98,16 @@ class Desk:
                     found.append(column)
         return found
 
+    def drop_enlarging(self) -> list[int]:
+        """Forget what waits and would do more than close or reduce a position; its columns."""
+        dropped = []
+        for column, waiting in list(self.waiting.items()):
+            held = self.account.holdings[column].held
+            if waiting.amount * held >= 0.0 or abs(waiting.amount) > abs(held):
+                del self.waiting[column]
+                dropped.append(column)
+        return dropped
+
     def due(self) -> list[int]:
         """Symbols whose order waits and whose bar is open, those that free cash first (rule 4)."""
         chosen = [column for column in self.waiting if column in self._present]
@@ -111,11 +121,22 @@ class Desk:
             column: the symbol.
             price: what the market is at; else the bar's open.
         """
+        expected = self.expected(column, price)
         waiting = self.waiting.pop(column)
-        reference = self._opens[column] if price is None else price
-        expected = self.account.slipped(column, reference, waiting.amount)
         amount, cut = self.account.judge(column, waiting, expected, self.account.rates[column][1])
         return Ask(column, amount, expected, waiting, cut) if amount != 0.0 else None
+
+    def expected(self, column: int, price: float | None = None) -> float:
+        """The price that a waiting order is judged at: the bar's open, or `price`, and what it slips."""
+        reference = self._opens[column] if price is None else price
+        return self.account.slipped(column, reference, self.waiting[column].amount)
+
+    def written(self, column: int, amount: float, price: float) -> Ask:
+        """An order that an earlier process of the run wrote down for this open: it went, whatever is judged now."""
+        waiting, position = self.waiting.pop(column, None), self.account.holdings[column]
+        if waiting is None:
+            waiting = Waiting(amount, self.account.row, position.seen, position.mark, 0.0, 1.0, reasons.TARGET)
+        return Ask(column, amount, price, waiting, guard.NO_RULE)
 
     def closing(self, column: int, reason: int) -> Ask:
         """An order that closes a position now, whatever the strategy says; what waits for it is dropped."""
@@ -125,6 +146,16 @@ class Desk:
         waiting = Waiting(amount, self.account.row, position.seen, position.mark, 0.0, 1.0, reason)
         reference = self._opens.get(column, position.mark)
         return Ask(column, amount, self.account.slipped(column, reference, amount), waiting, guard.NO_RULE)
+
+    def suppose(self, ask: Ask) -> None:
+        """Book an order as if it had filled as expected: within `LiveAccount.supposing`, which undoes it."""
+        account, waiting = self.account, ask.waiting
+        rate = account.rates[ask.column][1]
+        intent = Intent(
+            ask.column, ask.amount, rate, waiting.reason, ask.cut, waiting.decided, waiting.scale, within=False
+        )
+        paid, got = rules.fee_paid(ask.amount, ask.price, rate), rules.received(ask.amount, rate, account.bought)
+        account.book(intent, ask.price, paid, got)
 
     def book(self, ask: Ask, filled: Filled, held: Decimal, money: Decimal) -> bool:
         """Book what was filled of an order that went; whether its barriers are to be set anew.

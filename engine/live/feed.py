@@ -129,7 +129,8 @@ class CandleFeed:
         """
         newest = await self._newest_after(self._open)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._all_begin(newest), self._grace)
+            async with asyncio.timeout(self._grace):
+                await self._all_begin(newest)
         closed, opened = self._open, newest
         broken, self._broken = self._broken, False
         if broken or opened - closed > self._step:
@@ -161,7 +162,9 @@ class CandleFeed:
         pause = _FIRST_PAUSE
         while True:
             try:
-                await asyncio.wait_for(self._exchange.watch_ohlcv_for_symbols(pairs), self._patience)
+                # Not asyncio.wait_for: before Python 3.12 it loses a cancellation that comes together with a message.
+                async with asyncio.timeout(self._patience):
+                    await self._exchange.watch_ohlcv_for_symbols(pairs)
                 pause, self._quiet = _FIRST_PAUSE, False
                 self._heard.set()
             except asyncio.CancelledError:
@@ -194,7 +197,8 @@ class CandleFeed:
         while (newest := self._newest()) <= time:
             self._heard.clear()
             try:
-                await asyncio.wait_for(self._heard.wait(), _UNSURE if self._quiet else self._patience)
+                async with asyncio.timeout(_UNSURE if self._quiet else self._patience):
+                    await self._heard.wait()
             except TimeoutError:
                 newest = await self._newest_by_rest()
                 if newest > time:

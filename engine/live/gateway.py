@@ -118,9 +118,20 @@ class Gateway(AccountReader):
             check_precision(self._exchange, intent)
         if len({intent.client_id for intent in intents}) < len(intents):
             raise ValidationError("place_many: the same client id twice; each order needs its own")
+        if not intents:
+            return []
         fresh = self._journal.intend(self._run, intents, sent=self._request())
-        tasks = [self._guarded(intent, fresh=intent.client_id in fresh, resend=True) for intent in intents]
-        reports = await asyncio.gather(*tasks, return_exceptions=True)
+        tasks: list[asyncio.Task[OrderReport]] = []
+        try:
+            for intent in intents:
+                way = self._guarded(intent, fresh=intent.client_id in fresh, resend=True)
+                tasks.append(asyncio.create_task(way))
+                await asyncio.sleep(0)  # it is on the wire before the next one is signed
+            reports = await asyncio.gather(*tasks, return_exceptions=True)
+        finally:
+            for task in tasks:
+                task.cancel()  # of those that are not done, as we are cancelled ourselves
+            await asyncio.gather(*tasks, return_exceptions=True)
         for report in reports:
             if isinstance(report, BaseException):
                 raise report
@@ -193,6 +204,10 @@ class Gateway(AccountReader):
         """What the journal knows of an order, without asking the exchange."""
         fills = self._journal.fills_of(intent.client_id)
         state = self._journal.state(intent.client_id) or State.INTENDED
+        if state is State.REJECTED and treatment is None:  # of an earlier process, or of an earlier call
+            told = self._journal.steps(intent.client_id)[-1].detail
+            treatment = Treatment(told["treatment"]) if "treatment" in told else None
+            detail = detail or str(told.get("why", ""))
         filled = sum_of(fill.amount for fill in fills)
         return OrderReport(intent, state, filled, fills, self._journal.order_ids(intent.client_id), treatment, detail)
 
@@ -353,10 +368,11 @@ class Gateway(AccountReader):
             told = [None if order is None else read_order(order) for order in orders]
             self._write(intent, told, [fill for order in orders if order for fill in self._fills_in(intent, order)])
             _, executed = state_of(intent, told)
-            for leg in told:
-                if leg is not None and self.report(intent).filled < executed:
-                    self._write(intent, told, await self._trades_of(intent.symbol, leg.order_id, until))
             report = self.report(intent)
+            for leg in told:
+                if leg is not None and report.filled < executed:
+                    self._write(intent, told, await self._trades_of(intent.symbol, leg.order_id, until))
+                    report = self.report(intent)
             ended = all(leg is not None and leg.ended for leg in told)
             if report.filled >= executed and (report.state.final or not ended):
                 return report

@@ -6,8 +6,10 @@
         journal.rebuild("btc-1").positions
 
 SQLite in WAL mode: one process writes (a second is refused), any number read while it does (`Journal.reading`). A write
-is one transaction and is on the disk (synchronous=FULL) when the method returns, so it survives the death of the
-process and of the machine. All text goes through `keys.redacted`: no key is ever written.
+is one transaction; when the method returns it survives the death of the process. Before an order leaves, and at the end
+of a bar, all that was written is on the disk (synchronous=FULL) and survives the death of the machine. What only an
+exchange has told, or can be decided once more, is not waited for by itself: it is on the disk with the next of those.
+All text goes through `keys.redacted`: no key is ever written.
 
 Two rules hold of every journal, whatever happened to the process that wrote it: an order was written as `sent` before
 the first request for it left; and one that is `filled` or `cancelled` was written so in the same transaction as the
@@ -24,9 +26,12 @@ from typing import Any, NamedTuple
 
 from data.errors import LadderError, ValidationError
 from engine.live.books import Books, books_of, in_order
-from engine.live.journal_file import JournalFile, as_text
+from engine.live.journal_file import as_text
+from engine.live.journal_statements import Statements
 from engine.live.keys import redacted
 from engine.live.order_state import Fill, OrderIntent, State, check_transition
+
+_NAMES = tuple(one.name for one in fields(OrderIntent))
 
 
 class JournalError(LadderError):
@@ -41,7 +46,7 @@ class Step(NamedTuple):
     detail: dict[str, Any]
 
 
-class Journal(JournalFile):
+class Journal(Statements):
     """A journal that this process writes; `reading` opens one that another writes.
 
     Args and errors as of `JournalFile`.
@@ -80,14 +85,15 @@ class Journal(JournalFile):
         taken = set()
         with self._writing():
             for intent in intents:
-                known = self.intent(intent.client_id)
-                if known is None:
-                    values = [getattr(intent, one.name) for one in fields(OrderIntent)]
-                    self._add("orders", values[0], run, *(_masked(value) for value in values[1:]), self._clock())
-                    self._step(intent.client_id, None, State.INTENDED, {})
-                elif known != intent:
+                name, *rest = [getattr(intent, one) for one in _NAMES]
+                row = [_masked(value) for value in rest]
+                if self._add("orders", name, run, *row, self._clock(), unless_there=True):
+                    self._step(name, None, State.INTENDED, {})
+                    if row == rest:
+                        self._recent.keep(name, intent)
+                elif (known := self.intent(name)) != intent:
                     raise ValidationError(
-                        f"order {intent.client_id}: the journal has another order of this id ({known}, not {intent}); "
+                        f"order {name}: the journal has another order of this id ({known}, not {intent}); "
                         "an order that differs needs another leg or attempt"
                     )
                 if sent is not None and (state := self.state(intent.client_id)) is State.INTENDED:
@@ -116,7 +122,7 @@ class Journal(JournalFile):
             StateError: the table of `order_state` has no such step.
             JournalError: a fill differs from what the journal holds under its id.
         """
-        with self._writing():
+        with self._writing(soon=state is not State.SENT):
             intent = self.intent(client_id)
             if intent is None:
                 raise ValidationError(f"order {client_id}: not in the journal; write it down by intend() first")
@@ -134,19 +140,32 @@ class Journal(JournalFile):
 
     def state(self, client_id: str) -> State | None:
         """Where an order is; None for one that is not in the journal."""
-        row = self._db.execute(
-            "SELECT state FROM order_steps WHERE client_id = ? ORDER BY id DESC LIMIT 1", (client_id,)
-        ).fetchone()
-        return None if row is None else State(row[0])
+        state: State | None = self._recent.get(("state", client_id))
+        if state is None:
+            row = self._db.execute(
+                "SELECT state FROM order_steps WHERE client_id = ? ORDER BY id DESC LIMIT 1", (client_id,)
+            ).fetchone()
+            if row is not None:
+                state = State(row[0])
+                self._recent.keep(("state", client_id), state)
+        return state
 
     def intent(self, client_id: str) -> OrderIntent | None:
         """An order as it was meant."""
-        rows = self._intents("WHERE client_id = ?", client_id)
-        return rows[0] if rows else None
+        intent: OrderIntent | None = self._recent.get(client_id)
+        if intent is None:
+            intent = next(iter(self._intents("WHERE client_id = ?", client_id)), None)
+            if intent is not None:
+                self._recent.keep(client_id, intent)
+        return intent
 
     def orders(self, run: str) -> list[OrderIntent]:
         """Every order of a run, as they were written down."""
         return self._intents("WHERE run = ? ORDER BY orders.rowid", run)
+
+    def orders_at(self, run: str, bar: int) -> list[OrderIntent]:
+        """The orders of a run that a bar decided, as they were written down."""
+        return self._intents("WHERE run = ? AND bar = ? ORDER BY orders.rowid", run, bar)
 
     def unsettled(self, run: str) -> list[OrderIntent]:
         """The orders of a run that are at no final state: what a restart has to look up."""
@@ -185,7 +204,7 @@ class Journal(JournalFile):
         Raises:
             JournalError: a fill differs from what the journal holds under its id.
         """
-        with self._writing():
+        with self._writing(soon=True):
             new = self._add_fills(fills)
             if cursor is not None:
                 row = (cursor.exchange, cursor.symbol, cursor.trade_id, cursor.at)
@@ -219,30 +238,35 @@ class Journal(JournalFile):
         return self._fills("LEFT JOIN order_ids USING (exchange, symbol, order_id) WHERE order_ids.client_id IS NULL")
 
     def rebuild(self, run: str) -> Books:
-        """Positions, cash, fees and realised profit of a run, from its fills alone."""
-        return books_of(self.fills(run))
+        """Positions, cash, fees and realised profit of a run, from its fills, and what a person has adopted beside."""
+        return books_of(self.fills(run), self.adjustments(run))
 
     # What else happened ------------------------------------------------------------------------------------------
 
     def record_decision(self, run: str, bar: int, symbol: str, target: float, inputs_hash: str) -> bool:
-        """Write down what a bar decided; one that is there already stays. Returns whether it was new.
+        """As `record_decisions`, of one symbol. Returns whether it was new."""
+        return self.record_decisions(run, bar, {symbol: target}, inputs_hash) == 1
+
+    def record_decisions(self, run: str, bar: int, targets: Mapping[str, float], inputs_hash: str) -> int:
+        """Write down what a bar decided, by symbol; one that is there already stays. Returns how many were new.
 
         Raises:
             JournalError: the same bar decided something else before, or on other inputs.
         """
-        key = (run, bar, symbol)
-        row = self._db.execute(
-            "SELECT target, inputs_hash FROM decisions WHERE run = ? AND bar = ? AND symbol = ?", key
-        ).fetchone()
-        if row is None:
-            self._insert("decisions", *key, repr(float(target)), inputs_hash, self._clock())
-            return True
-        if row != (repr(float(target)), inputs_hash):
-            raise JournalError(
-                f"decision of {symbol} at bar {bar}: the journal has target {row[0]} on inputs {row[1]}, "
-                f"now it is {target!r} on {inputs_hash}"
-            )
-        return False
+        known = {symbol: (target, inputs) for _, symbol, target, inputs in self._decisions(run, bar)}
+        at, new = self._clock(), 0
+        with self._writing(soon=True):
+            for symbol, target in targets.items():
+                told = repr(float(target)), inputs_hash
+                if symbol not in known:
+                    self._add("decisions", run, bar, symbol, *told, at)
+                    new += 1
+                elif known[symbol] != told:
+                    raise JournalError(
+                        f"decision of {symbol} at bar {bar}: the journal has target {known[symbol][0]} on inputs "
+                        f"{known[symbol][1]}, now it is {target!r} on {inputs_hash}"
+                    )
+        return new
 
     def decisions(self, run: str) -> list[tuple[int, str, float, str]]:
         """Bar (ns), symbol, target and hash of the inputs of every decision of a run."""
@@ -269,7 +293,8 @@ class Journal(JournalFile):
 
     def record_risk_event(self, run: str, kind: str, symbol: str = "", detail: Mapping[str, Any] | None = None) -> None:
         """Write down that a risk limit blocked, cut or halted something."""
-        self._insert("risk_events", None, run, self._clock(), kind, symbol, as_text(detail or {}))
+        with self._writing(soon=True):
+            self._add("risk_events", None, run, self._clock(), kind, symbol, as_text(detail or {}))
 
     def record_incident(self, run: str, kind: str, detail: Mapping[str, Any] | None = None) -> None:
         """Write down what went wrong, and a person should know."""
@@ -287,19 +312,30 @@ class Journal(JournalFile):
 
     def heartbeat(self, run: str, detail: Mapping[str, Any] | None = None) -> None:
         """Write down that the session is alive."""
-        self._insert("heartbeats", run, self._clock(), as_text(detail or {}))
+        with self._writing(soon=True):
+            self._add("heartbeats", run, self._clock(), as_text(detail or {}))
 
     def last_heartbeat(self, run: str) -> int | None:
         """When the session was last alive, ns; None for never."""
         row = self._db.execute("SELECT max(at) FROM heartbeats WHERE run = ?", (run,)).fetchone()
         return None if row[0] is None else int(row[0])
 
-    def record_bar_done(self, run: str, bar: int, state: Mapping[str, Any] | None = None) -> None:
+    def heartbeats(self, run: str) -> list[dict[str, Any]]:
+        """What was written with each sign of life of a run, in order."""
+        rows = self._db.execute("SELECT detail FROM heartbeats WHERE run = ? ORDER BY rowid", (run,))
+        return [json.loads(detail) for (detail,) in rows]
+
+    def record_bar_done(
+        self, run: str, bar: int, state: Mapping[str, Any] | None = None, beat: Mapping[str, Any] | None = None
+    ) -> None:
         """Write down that a bar's decisions and orders are all done, and the state that the next one goes on from.
 
-        Told again, the state is the newer one; of earlier bars only the last few are kept.
+        Told again, the state is the newer one; of earlier bars only the last few are kept. `beat` is the detail of a
+        sign of life in the same transaction.
         """
         with self._writing():
+            if beat is not None:
+                self._add("heartbeats", run, self._clock(), as_text(beat))
             self._db.execute(
                 "INSERT OR REPLACE INTO bars_done VALUES (?, ?, ?, ?)", (run, bar, self._clock(), as_text(state or {}))
             )
@@ -308,6 +344,7 @@ class Journal(JournalFile):
                 "(SELECT bar FROM bars_done WHERE run = ? ORDER BY bar DESC LIMIT 1 OFFSET 3)",
                 (run, run),
             )
+        self.tidy()
 
     def turn_state(self, run: str) -> tuple[int, dict[str, Any]] | None:
         """The latest bar that is done (ns), and the state then; None before the first."""
@@ -318,11 +355,7 @@ class Journal(JournalFile):
 
     def decisions_at(self, run: str, bar: int) -> list[tuple[int, str, float, str]]:
         """The decisions of one bar, as `decisions` has them."""
-        rows = self._db.execute(
-            "SELECT bar, symbol, target, inputs_hash FROM decisions WHERE run = ? AND bar = ? ORDER BY rowid",
-            (run, bar),
-        )
-        return [(time, symbol, float(target), inputs) for time, symbol, target, inputs in rows]
+        return [(time, symbol, float(target), inputs) for time, symbol, target, inputs in self._decisions(run, bar)]
 
     def last_bar_done(self, run: str) -> int | None:
         """The latest bar that is done, ns; None for none."""
@@ -331,24 +364,30 @@ class Journal(JournalFile):
 
     # How it is written -------------------------------------------------------------------------------------------
 
+    def _decisions(self, run: str, bar: int) -> list[tuple[int, str, str, str]]:
+        return self._db.execute(
+            "SELECT bar, symbol, target, inputs_hash FROM decisions WHERE run = ? AND bar = ? ORDER BY rowid",
+            (run, bar),
+        ).fetchall()
+
     def _step(self, client_id: str, old: State | None, new: State, detail: Mapping[str, Any]) -> None:
         check_transition(client_id, old, new)
+        self._recent.keep(("state", client_id), new)
         self._add("order_steps", None, client_id, new.value, self._clock(), as_text(detail))
 
     def _add_fills(self, fills: Iterable[Fill]) -> int:
         new = 0
         for fill in fills:
             key = (fill.exchange, fill.symbol, fill.trade_id)
-            held = self._fills("WHERE exchange = ? AND symbol = ? AND trade_id = ?", *key)
-            if not held:
-                numbers = (format(one, "f") for one in (fill.price, fill.amount, fill.fee))
-                maker = None if fill.maker is None else int(fill.maker)
-                self._add(
-                    "fills", *key, fill.order_id, fill.side, *numbers, fill.fee_currency, fill.at, maker, self._clock()
-                )
+            numbers = (format(one, "f") for one in (fill.price, fill.amount, fill.fee))
+            maker = None if fill.maker is None else int(fill.maker)
+            rest = (fill.order_id, fill.side, *numbers, fill.fee_currency, fill.at, maker, self._clock())
+            if self._add("fills", *key, *rest, unless_there=True):
                 new += 1
-            elif _money(held[0]) != _money(fill):
-                raise JournalError(f"fill {'/'.join(key)}: the journal has {held[0]}, the exchange now tells {fill}")
+                continue
+            held = self._fills("WHERE exchange = ? AND symbol = ? AND trade_id = ?", *key)[0]
+            if _money(held) != _money(fill):
+                raise JournalError(f"fill {'/'.join(key)}: the journal has {held}, the exchange now tells {fill}")
         return new
 
     def _fills(self, rest: str, *values: str) -> list[Fill]:
@@ -364,11 +403,10 @@ class Journal(JournalFile):
             found.append(Fill(exchange, symbol, trade_id, order_id, side, *money, currency, at, resting))
         return in_order(found)
 
-    def _intents(self, rest: str, value: str) -> list[OrderIntent]:
-        names = [one.name for one in fields(OrderIntent)]
-        rows = self._db.execute(f"SELECT {', '.join(names)} FROM orders {rest}", (value,))  # noqa: S608  (as above)
+    def _intents(self, rest: str, *values: str | int) -> list[OrderIntent]:
+        rows = self._db.execute(f"SELECT {', '.join(_NAMES)} FROM orders {rest}", values)  # noqa: S608  (as above)
         return [
-            OrderIntent(**{**dict(zip(names, row, strict=True)), "post_only": bool(row[names.index("post_only")])})
+            OrderIntent(**{**dict(zip(_NAMES, row, strict=True)), "post_only": bool(row[_NAMES.index("post_only")])})
             for row in rows
         ]
 

@@ -15,6 +15,26 @@ from engine.live.journal_schema import prepare
 from engine.live.keys import redacted
 
 _WAIT: Final = 10.0  # seconds a reader waits for a checkpoint, or a writer for a reader's
+_RECENT: Final = 4_000  # orders and states that are kept at hand
+_LONGEST_LOG: Final = 20_000  # pages of 4 KiB: SQLite itself moves them into the file only if nobody has by then
+
+
+class Recent(dict[Any, Any]):
+    """What was last read or written, so that it is not read again: at most so many, then it begins anew.
+
+    Only who writes a file knows that nobody else changes it: whoever reads one keeps none.
+    """
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self._most = most
+
+    def keep(self, key: Any, value: Any) -> None:
+        """Have it at hand."""
+        if self._most:
+            if len(self) >= self._most:
+                self.clear()
+            self[key] = value
 
 
 class JournalFile:
@@ -30,6 +50,7 @@ class JournalFile:
 
     def __init__(self, path: str | Path, clock: Callable[[], int] = time.time_ns) -> None:
         self.path, self._clock = Path(path), clock
+        self._soon, self._recent = False, Recent(_RECENT)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._lock = _lock(self.path)
         try:
@@ -37,6 +58,7 @@ class JournalFile:
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = FULL")
             self._db.execute("PRAGMA foreign_keys = ON")
+            self._db.execute(f"PRAGMA wal_autocheckpoint = {_LONGEST_LOG}")
             prepare(self._db, str(self.path), may_create=True)
         except sqlite3.DatabaseError as error:
             self._lock.close()
@@ -54,6 +76,7 @@ class JournalFile:
         """
         self = cls.__new__(cls)
         self.path, self._clock, self._lock = Path(path), time.time_ns, contextlib.nullcontext()
+        self._soon, self._recent = False, Recent(0)
         if not self.path.is_file():
             raise ValidationError(f"journal {path}: no such file")
         self._db = sqlite3.connect(f"{self.path.resolve().as_uri()}?mode=ro", uri=True, timeout=_WAIT)
@@ -76,8 +99,15 @@ class JournalFile:
         self.close()
 
     @contextlib.contextmanager
-    def _writing(self) -> Iterator[None]:
-        """One transaction: all of it is on the disk at the end, or nothing."""
+    def _writing(self, *, soon: bool = False) -> Iterator[None]:
+        """One transaction: all of it is on the disk at the end, or nothing.
+
+        With `soon` it is with the operating system at the end, and survives this process; it is on the disk, before
+        all that comes after it, at the end of the next transaction without `soon`.
+        """
+        if soon is not self._soon:
+            self._db.execute("PRAGMA synchronous = NORMAL" if soon else "PRAGMA synchronous = FULL")
+            self._soon = soon
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield
@@ -85,17 +115,24 @@ class JournalFile:
         finally:  # a crash of any kind before the commit leaves nothing behind
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
+                self._recent.clear()
 
     def _commit(self) -> None:
         self._db.execute("COMMIT")
+
+    def tidy(self) -> None:
+        """Move what was written from the log into the file: it takes milliseconds, so not while an order waits."""
+        self._db.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
     def _insert(self, table: str, *values: Any) -> None:
         with self._writing():
             self._add(table, *values)
 
-    def _add(self, table: str, *values: Any) -> None:
-        marks = ", ".join("?" * len(values))
-        self._db.execute(f"INSERT INTO {table} VALUES ({marks})", values)  # noqa: S608  (a table of ours)
+    def _add(self, table: str, *values: Any, unless_there: bool = False) -> bool:
+        """Add a row; whether it was added, and not left out as one that is there already."""
+        marks, rest = ", ".join("?" * len(values)), " ON CONFLICT DO NOTHING" if unless_there else ""
+        added = self._db.execute(f"INSERT INTO {table} VALUES ({marks}){rest}", values)  # noqa: S608  (a table of ours)
+        return added.rowcount == 1
 
 
 def as_text(detail: Mapping[str, Any]) -> str:

@@ -10,7 +10,7 @@ from typing import Final
 
 from data.errors import ValidationError
 
-VERSION: Final = 1
+VERSION: Final = 2
 _APPLICATION: Final = 0x4C414A31  # "LAJ1": tells a journal from any other SQLite file
 
 _TABLES: Final = """
@@ -58,13 +58,24 @@ CREATE TABLE incidents (
     id INTEGER PRIMARY KEY, run TEXT NOT NULL REFERENCES runs, at INTEGER NOT NULL, kind TEXT NOT NULL,
     detail TEXT NOT NULL
 );
+CREATE TABLE statements (  -- what a person, or the start of a session, has said
+    id INTEGER PRIMARY KEY, run TEXT NOT NULL REFERENCES runs, at INTEGER NOT NULL, kind TEXT NOT NULL,
+    who TEXT NOT NULL, detail TEXT NOT NULL
+);
+CREATE TABLE adjustments (  -- what a run owns, or owes, without a fill of its own
+    id INTEGER PRIMARY KEY, run TEXT NOT NULL REFERENCES runs, at INTEGER NOT NULL, currency TEXT NOT NULL,
+    amount TEXT NOT NULL, symbol TEXT NOT NULL, price TEXT
+);
 CREATE TABLE heartbeats (run TEXT NOT NULL REFERENCES runs, at INTEGER NOT NULL, detail TEXT NOT NULL);
 CREATE TABLE bars_done (
     run TEXT NOT NULL REFERENCES runs, bar INTEGER NOT NULL, at INTEGER NOT NULL, state TEXT NOT NULL DEFAULT '{}',
     PRIMARY KEY (run, bar)
 );
 """
-_KEPT: Final = ("decisions", "orders", "order_steps", "order_ids", "fills", "balances", "risk_events", "incidents")
+_KEPT: Final = (
+    *("decisions", "orders", "order_steps", "order_ids", "fills", "balances", "risk_events", "incidents"),
+    *("statements", "adjustments"),
+)
 
 
 def prepare(connection: sqlite3.Connection, path: str, *, may_create: bool) -> None:

@@ -5,12 +5,12 @@
 
 The client is an unmodified `ccxt.pro.binance` with only its URLs pointed at 127.0.0.1; the session is `run_live`, as it
 would run against the real exchange. Only the bars wait: the next one opens when the session is done with the last. With
-`crashes` the session's task is dropped at random moments, its sockets and its journal closed, and a new one begins on
-the same journal, as after the death of its process.
+`crashes` the session has a process of its own, which is killed (SIGKILL) at random moments; a new one goes on from the
+journal.
 
 What must hold whatever goes wrong: no order twice, no order at the exchange that the journal does not have, every fill
-of the exchange in the journal and none besides, and every balance explained to the last digit. Without faults the
-orders are those of `engine.paper` as well.
+of the exchange in the journal and none besides, every balance explained to the last digit, and no risk limit exceeded.
+Without faults the orders are those of `engine.paper` as well.
 """
 
 from __future__ import annotations
@@ -21,24 +21,25 @@ import random
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final, Literal
 
 import numpy as np
-import pandas as pd
 
 from data.errors import LadderError, ValidationError
 from data.market import Market
-from engine.brokers import paper
+from data.timeframe import parse_timeframe
 from engine.costs import Costs
 from engine.limits import RiskLimits
+from engine.live.beside_paper import beside_paper
+from engine.live.fates import Fate, fates
 from engine.live.gateway import Gateway
 from engine.live.journal import Journal
-from engine.live.order_state import average_price, sum_of
-from engine.live.safety import Stop
-from engine.live.start import OPENING, answered, run_live, unexplained
+from engine.live.life import Job, Life, LifeError, Nursery, live
+from engine.live.risk_audit import exceeded
+from engine.live.start import OPENING, answered, unexplained
 from engine.rehearsal.faults import HEAVY, Fault, FaultPlan
 from engine.rehearsal.server import RehearsalServer
 from engine.strategy import Strategy, label
@@ -50,7 +51,9 @@ _LIGHT: Final = 0.2  # of the heavy rates
 # A request is executed until this long after its timestamp; short, for a lost one is certain only then.
 _GATEWAY: Final[dict[str, Any]] = {"recv_window": 250, "settle": 0.02, "timeout": 5.0, "patience": 30.0}
 _MOST_RESTARTS: Final = 500
-_STILLBORN: Final = 0.1
+_STILLBORN: Final = 0.1  # of the lives that are to be killed, those that end while the session begins
+_LOOK: Final = 0.002  # seconds between looks at how far a life has come
+_SHOWN: Final = 0.1  # seconds between two calls of progress
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,17 +62,18 @@ class Rehearsal:
 
     Attributes:
         strategy: its label.
-        bars: that were decided on.
+        bars: that a decision was taken on.
         orders: that the journal has.
         fills: that the exchange has.
         faults: how often each kind was injected.
-        crashes: how often the session was dropped and begun again.
+        crashes: how often the session was killed and begun again.
         incidents: of the journal, by kind.
         broken: what must hold and does not, in words; empty where all holds.
         differences: orders that `paper` has otherwise, in words; of a run without faults they are in `broken` too.
         matched: orders that are those of `paper`, from the first one on.
         decided: seconds from a bar's close being known to the decision, by turn.
         sent: seconds from the same to the first order of the turn.
+        fates: what became of the faults.
         record: every fault.
     """
 
@@ -85,6 +89,7 @@ class Rehearsal:
     matched: int
     decided: np.ndarray
     sent: np.ndarray
+    fates: tuple[Fate, ...] = field(repr=False, default=())
     record: tuple[Fault, ...] = field(repr=False, default=())
 
     @property
@@ -116,6 +121,7 @@ class Rehearsal:
             if len(values):
                 p50, p99 = np.quantile(values, [0.5, 0.99]) * 1e3
                 lines.append(f"  close to {name:<9} p50 {p50:.1f} ms, p99 {p99:.1f} ms")
+        lines += [f"    {one.count:>5} {one.kind} on {one.on}: {one.outcome}" for one in self.fates]
         return "\n".join(
             [*lines, *(f"  NOT: {one}" for one in self.broken), *(f"  {one}" for one in self.differences[:3])]
         )
@@ -159,7 +165,7 @@ async def rehearse_async(
         risk: limits.
         faults: how much goes wrong, or a plan.
         seed: of faults and crashes.
-        crashes: probability that the session is dropped within a turn; below 1.
+        crashes: probability that the session's process is killed within a turn; below 1.
         bars: to decide on, at most; else all after the warm-up.
         journal: its file; else in a temporary folder.
         enrich: adds forecasts and daily values to bars, to the session's window and to `paper`'s history alike.
@@ -185,11 +191,12 @@ async def rehearse_async(
         path = journal or Path(folder) / "journal.sqlite"
         stage = _Stage(strategy, market, cash, costs, venue, risk, plan, seed, crashes, path, start, enrich)
         try:
-            return await asyncio.wait_for(stage.play(progress, dict(session_options or {})), limit)
+            async with asyncio.timeout(limit):
+                return await stage.play(progress, dict(session_options or {}))
         except TimeoutError as error:
             raise RehearsalError(
-                f"{label(strategy)}: no end after {limit:g} s, at turn {stage.turns} of {stage.total}, "
-                f"{stage.dropped} restarts"
+                f"{label(strategy)}: no end after {limit:g} s, at bar {stage.row} of {len(market)}, "
+                f"{stage.killed} restarts"
             ) from error
 
 
@@ -200,14 +207,6 @@ def _plan(amount: str, seed: int) -> FaultPlan | None:
         return None
     share = 1.0 if amount == "heavy" else _LIGHT
     return FaultPlan(seed, {kind: rate * share for kind, rate in HEAVY.items()}, delay=0.02, retry_after=0)
-
-
-def _client(server: RehearsalServer) -> Any:
-    import ccxt.pro
-
-    client = ccxt.pro.binance({"apiKey": "rehearsal", "secret": "rehearsal", "enableRateLimit": False})
-    server.point(client)
-    return client
 
 
 class _Stage:
@@ -232,9 +231,7 @@ class _Stage:
         self.risk, self.plan, self.crashes, self.path, self.start = risk, plan, crashes, path, start
         self.enrich = enrich
         self.chance = random.Random(seed)  # noqa: S311 - no secret hangs on it
-        self.dropped, self.turns, self.total = 0, 0, len(market) - start - 1
-        self.times: list[Any] = []
-        self.over = False
+        self.killed, self.row = 0, start
 
     async def play(self, progress: Callable[[int, int], None] | None, options: dict[str, Any]) -> Rehearsal:
         costs = self.costs
@@ -248,16 +245,78 @@ class _Stage:
             start=self.start,
             faults=self.plan,
         ) as server:
-            while not self.over:
-                await self._session(server, progress, options)
-                if self.dropped > _MOST_RESTARTS:
-                    raise RehearsalError(f"{self.strategy}: {self.dropped} restarts and no end")
-            await self._last_look(server)
+            job = Job(
+                strategy=self.strategy,
+                symbols=list(self.market.symbols),
+                timeframe=self.market.timeframe,
+                cash=self.cash,
+                costs=costs,
+                risk=self.risk,
+                enrich=self.enrich,
+                journal=self.path,
+                run=RUN,
+                exchange="binance",
+                urls=server.urls,
+                control=server.rest_url,
+                gateway=_GATEWAY,
+                options=options,
+            )
+            shown = asyncio.create_task(self._show(server, progress))
+            try:
+                if self.crashes:
+                    await self._lives(server, job)
+                else:
+                    await live(job)
+            finally:
+                shown.cancel()
+            if not _is_over(server):
+                raise RehearsalError(f"{label(self.strategy)}: the session ended before its bars did")
+            await self._last_look(job)
             return self._judged(server)
 
-    async def _last_look(self, server: RehearsalServer) -> None:
-        """What the last bar's close has done to orders that rest, and what a dropped session did not hear of."""
-        client = _client(server)
+    async def _show(self, server: RehearsalServer, progress: Callable[[int, int], None] | None) -> None:
+        """Tell how far the bars have come."""
+        total = len(self.market) - self.start - 1
+        while True:
+            self.row = server.exchange.replay.row
+            if progress is not None:
+                progress(min(self.row - self.start, total), total)
+            await asyncio.sleep(_SHOWN)
+
+    async def _lives(self, server: RehearsalServer, job: Job) -> None:
+        """Sessions in processes of their own, each to its death or to the end of the bars."""
+        async with Nursery(job, self.path.parent) as nursery:
+            while not _is_over(server):
+                life = await nursery.born()
+                try:
+                    await self._live_and_die(server, life)
+                    if await life.ended():
+                        self.killed += 1
+                    elif not _is_over(server):
+                        raise RehearsalError(f"{label(self.strategy)}: the session ended before its bars did")
+                except LifeError as error:
+                    raise RehearsalError(f"{label(self.strategy)}: {error}") from error
+                if self.killed > _MOST_RESTARTS:
+                    raise RehearsalError(f"{label(self.strategy)}: {self.killed} restarts and no end")
+
+    async def _live_and_die(self, server: RehearsalServer, life: Life) -> None:
+        """Let it live for some turns, then kill it somewhere within the next one; one in ten as it begins."""
+        turns, replay = 0, server.exchange.replay
+        before = replay.row
+        while self.chance.random() >= self.crashes:
+            turns += 1
+        if self.chance.random() < _STILLBORN:
+            await life.wait(self.chance.uniform(0.0, 0.5))
+        else:
+            while not life.over and not _is_over(server) and replay.row <= before + turns:
+                await life.wait(_LOOK)
+            await life.wait(self.chance.uniform(0.0, 0.04))
+        if not life.over and not _is_over(server):
+            life.kill()
+
+    async def _last_look(self, job: Job) -> None:
+        """What the last bar's close has done to orders that rest, and what a dead session did not hear of."""
+        client = job.client()
         try:
             await answered(client.load_markets)
             with Journal(self.path) as journal:
@@ -268,94 +327,22 @@ class _Stage:
                     else:
                         await gateway.settle(intent)
         finally:
-            await client.close()
-
-    async def _session(
-        self, server: RehearsalServer, progress: Callable[[int, int], None] | None, options: dict[str, Any]
-    ) -> None:
-        """One life of the session, to the end of the bars or to its own."""
-        client = _client(server)
-
-        stop = Stop()
-
-        async def advance(_: int = 0) -> bool:
-            self.turns += 1
-            if progress is not None:
-                progress(min(self.turns, self.total), self.total)
-            told = await server.advance()
-            self.over = bool(told["done"])
-            return not self.over
-
-        async def ready(behind: bool) -> None:
-            if not behind:
-                told = await server.advance()
-                self.over = bool(told["done"])
-            if self.over:  # the last bar was its predecessor's
-                stop.ask("no more bars")
-
-        work = asyncio.ensure_future(
-            run_live(
-                self.strategy,
-                client,
-                list(self.market.symbols),
-                self.market.timeframe,
-                **{
-                    "cash": self.cash,
-                    "journal": self.path,
-                    "run": RUN,
-                    "costs": self.costs,
-                    "risk": self.risk,
-                    "enrich": self.enrich,
-                    "after_turn": advance,
-                    "when_ready": ready,
-                    "stop": stop,
-                    "grace": 0.1,
-                    "gateway_options": _GATEWAY,
-                    **options,
-                },
-            )
-        )
-        try:
-            if not self.crashes:
-                report = await work
-                self.times += report.session.times
-                return
-            if await self._dropped_in(work):
-                return
-            self.times += work.result().session.times
-        finally:
             with contextlib.suppress(Exception):
                 await client.close()
 
-    async def _dropped_in(self, work: asyncio.Future[Any]) -> bool:
-        """Let it live for some turns, then drop it somewhere within the next one; one life in ten ends as it starts."""
-        turns, before = 0, self.turns
-        while self.chance.random() >= self.crashes:
-            turns += 1
-        if self.chance.random() < _STILLBORN:
-            await asyncio.wait({work}, timeout=self.chance.uniform(0.0, 1.0))
-        else:
-            while not work.done() and self.turns <= before + turns:
-                await asyncio.wait({work}, timeout=0.002)
-            await asyncio.wait({work}, timeout=self.chance.uniform(0.0, 0.04))
-        if work.done() or self.over:
-            await asyncio.wait({work})
-            return False
-        self.dropped += 1
-        work.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await work
-        return True
-
     def _judged(self, server: RehearsalServer) -> Rehearsal:
-        book = server.book
+        book, market = server.book, self.market
+        length = parse_timeframe(market.timeframe).value
+        closes = [time + length for time in market.index.as_unit("ns").asi8.tolist()]
         with Journal.reading(self.path) as journal:
-            intents, fills = journal.orders(RUN), journal.fills(RUN)
+            orders = [(intent, journal.fills_of(intent.client_id)) for intent in journal.orders(RUN)]
+            fills, decided = journal.fills(RUN), {bar for bar, *_ in journal.decisions(RUN)}
             changes, opening = journal.rebuild(RUN).changes, journal.balances(RUN, OPENING)
             incidents = Counter(kind for kind, _ in journal.incidents(RUN))
-            own = {leg for intent in intents for leg in intent.legs}
-            traded = [(intent, journal.fills_of(intent.client_id)) for intent in intents]
+            beats = [beat for beat in journal.heartbeats(RUN) if "decided" in beat]
+            became = fates(server.faults, journal, RUN, closes, self.killed)
         broken = []
+        own = {leg for intent, _ in orders for leg in intent.legs}
         sent = Counter(order.client_id for order in book.orders.values())
         twice = [name for name, count in sent.items() if count > 1]
         foreign = [name for name in sent if name not in own]
@@ -372,100 +359,35 @@ class _Stage:
         free, locked = book.account.free, book.account.locked
         found = {currency: free[currency] + locked[currency] for currency in free}
         broken += map(str, unexplained(opening, changes, found))
-        matched, differences = self._beside_paper(traded)
-        faults = Counter(fault.kind for fault in server.faults)
-        if differences and not faults and not self.dropped:
+        enlarging = [
+            (intent.client_id, float(intent.amount) * intent.expected_price)
+            for intent, _ in orders
+            if intent.leg == "target" and intent.side == "buy"
+        ]
+        broken += exceeded(book.trades, market, self.risk, self.cash, enlarging)
+        enriched = market if self.enrich is None else self.enrich(market)
+        terms = {"cash": self.cash, "costs": self.costs, "venue": self.venue, "risk": self.risk}
+        matched, differences = beside_paper(self.strategy, enriched, self.start, orders, terms)
+        if differences and not server.faults and not self.killed:
             broken.append(f"without a fault {len(differences)} orders are not those of paper: {differences[0]}")
         return Rehearsal(
             strategy=label(self.strategy),
-            bars=self.turns,
-            orders=len(intents),
+            bars=len(decided),
+            orders=len(orders),
             fills=len(book.trades),
-            faults=dict(faults),
-            crashes=self.dropped,
+            faults=dict(Counter(fault.kind for fault in server.faults)),
+            crashes=self.killed,
             incidents=dict(incidents),
             broken=tuple(broken),
             differences=tuple(differences),
             matched=matched,
-            decided=np.array([one.decided for one in self.times]),
-            sent=np.array([one.sent for one in self.times if one.sent is not None]),
+            decided=np.array([beat["decided"] for beat in beats]),
+            sent=np.array([beat["sent"] for beat in beats if beat["sent"] is not None]),
+            fates=became,
             record=tuple(server.faults),
         )
 
-    def _beside_paper(self, traded: list[Any]) -> tuple[int, list[str]]:
-        """How many orders are those of `paper`, and how the others differ; both by symbol, in the order they filled."""
-        begun = replace(_Begun(), inner=self.strategy, when=self.market.index[self.start])
-        terms = {"cash": self.cash, "costs": self.costs, "venue": self.venue, "risk": self.risk}
-        market = self.market if self.enrich is None else self.enrich(self.market)
-        wanted = paper(begun, market, **terms).orders  # type: ignore[arg-type]
-        matched, differences = 0, []
-        # What the last turn sent fills in a bar that `paper` does not see.
-        last = self.market.index[-2].value
-        traded = [(intent, fills) for intent, fills in traded if intent.bar < last]
-        wanted = wanted[wanted["decided_at"] < self.market.index[-2]]
-        for symbol in self.market.symbols:
-            mine = [
-                (intent, sum_of(fill.amount for fill in fills), float(average_price(fills) or "nan"))
-                for intent, fills in traded
-                if intent.symbol == symbol and fills
-            ]
-            theirs = list(wanted[wanted["symbol"] == symbol].itertuples())
-            for place in range(max(len(mine), len(theirs))):
-                one = mine[place] if place < len(mine) else None
-                other = theirs[place] if place < len(theirs) else None
-                if one is not None and other is not None and _alike(one, other):
-                    matched += 1
-                    continue
-                differences.append(f"{symbol} order {place + 1}: {_told(one)} | paper: {_paper(other)}")
-                break
-        return matched, differences
 
-
-@dataclass(frozen=True)
-class _Begun(Strategy):
-    """A strategy that decides nothing before the session begins."""
-
-    inner: Strategy | None = None
-    when: pd.Timestamp | None = None
-
-    @property
-    def warmup(self) -> int:
-        return 1
-
-    @property
-    def exits(self) -> Any:  # type: ignore[override]
-        return None if self.inner is None else self.inner.exits
-
-    @property
-    def order_notional(self) -> Any:  # type: ignore[override]
-        return None if self.inner is None else self.inner.order_notional
-
-    def targets(self, market: Market) -> pd.DataFrame:
-        assert self.inner is not None and self.when is not None  # noqa: S101, PT018 - for mypy
-        begun = int(market.index.searchsorted(self.when))
-        targets = self.inner.targets(market).copy()
-        targets.iloc[:begun] = np.nan
-        return targets
-
-    def scale(self, market: Market) -> pd.DataFrame | None:
-        return None if self.inner is None else self.inner.scale(market)
-
-
-def _alike(one: Any, other: Any) -> bool:
-    intent, amount, price = one
-    near = abs(float(amount) / other.amount - 1.0) < 1e-9 and abs(price / other.price - 1.0) < 1e-6
-    return bool(intent.side == other.side and near)
-
-
-def _told(one: Any) -> str:
-    if one is None:
-        return "nothing"
-    intent, amount, price = one
-    when = f"{pd.Timestamp(intent.bar, tz='UTC'):%Y-%m-%d %H:%M}"
-    return f"{when} {intent.side} {amount:f} at {price:.10g} ({intent.reason})"
-
-
-def _paper(other: Any) -> str:
-    if other is None:
-        return "nothing"
-    return f"{other.decided_at:%Y-%m-%d %H:%M} {other.side} {other.amount:.10g} at {other.price:.10g} ({other.reason})"
+def _is_over(server: RehearsalServer) -> bool:
+    """Whether the last bar has closed."""
+    return server.exchange.replay.done and not server.exchange.is_open

@@ -10,24 +10,36 @@ the run's own fills have changed; the bars up to now. What cannot be explained e
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import difflib
 import logging
+import os
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
-from data.errors import LadderError, ValidationError
+from data.errors import ValidationError
 from data.market import Market
+from data.timeframe import parse_timeframe
 from engine.costs import Costs
 from engine.limits import RiskLimits
+from engine.live import off_turn
+from engine.live.account_lock import account_lock, who_says_so
+from engine.live.account_stream import AccountStream
 from engine.live.bars import BarWindow
 from engine.live.books import currencies
+from engine.live.calls import answered
+from engine.live.clock import ExchangeClock
+from engine.live.dead_man import DeadMan
 from engine.live.desk import Desk
 from engine.live.feed import CandleFeed
 from engine.live.gateway import Gateway
 from engine.live.journal import Journal
-from engine.live.order_state import State, sum_of
+from engine.live.permission import Permission, is_rehearsal, require_permission
+from engine.live.reconcile import OPENING, Difference, ReconciliationError, compare, reconcile_at_start, unexplained
 from engine.live.safety import Stop, refuse_if_killed, refuse_withdrawals
 from engine.live.session import Session, SessionHaltedError
 from engine.live.tally import Tally
@@ -36,32 +48,9 @@ from engine.strategy import Strategy
 from engine.venue import Venue
 
 _LOG = logging.getLogger(__name__)
-OPENING: Final = "opening"
-_LOOKS, _ON_ITS_WAY = 3, 2.0
+STARTED: Final = "started"  # the statement in the journal
+_SIGN: Final = 10.0  # seconds between signs of life in the journal
 _RESEND_WITHIN: Final = 30.0  # seconds: an order at the market that could not be sent by then is old
-T = TypeVar("T")
-
-
-class ReconciliationError(LadderError):
-    """The account is not what the journal says; adopting, ignoring or flattening is a person's choice."""
-
-
-@dataclass(frozen=True)
-class Difference:
-    """A balance that the journal does not explain.
-
-    Attributes:
-        currency: of which.
-        expected: by the journal: what was there when the run began, and what its fills have changed since.
-        found: what the exchange says.
-    """
-
-    currency: str
-    expected: Decimal
-    found: Decimal
-
-    def __str__(self) -> str:
-        return f"{self.currency}: the journal explains {self.expected:f}, the exchange has {self.found:f}"
 
 
 @dataclass(frozen=True)
@@ -99,7 +88,12 @@ async def run_live(
     when_ready: Callable[[bool], Awaitable[None]] | None = None,
     stop: Stop | None = None,
     grace: float = 0.5,
+    stale_after: float = 0.5,
+    clock: Callable[[], int] | None = None,
     gateway_options: Mapping[str, Any] | None = None,
+    permission: Permission | None = None,
+    dead_man: float | None = None,
+    dead_man_takes_barriers: bool = False,
 ) -> LiveReport:
     """Trade a strategy on an exchange until it is stopped.
 
@@ -121,25 +115,49 @@ async def run_live(
             earlier process of this run.
         stop: how it is ended from outside.
         grace: seconds that symbols have to begin a bar, once one of them has.
+        stale_after: fraction of a bar after whose passing nothing more is opened or enlarged at its open.
+        clock: the time by which bars are late, ns; None for the exchange's own. `clock.standing` for a replay.
         gateway_options: of `Gateway`.
+        permission: to trade on a real account; on a rehearsal exchange none is needed.
+        dead_man: seconds after whose passing without a sign of life the exchange cancels the account's orders; None for
+            no such switch.
+        dead_man_takes_barriers: also barriers of the strategy's, that would protect a position after our death.
 
     Raises:
+        AccountTakenError: another session trades on the account.
+        PermissionDeniedError: a real exchange, and no permission.
         ReconciliationError: the account is not what the journal says.
         SessionHaltedError: see `Session.run`.
         ValidationError: an input is wrong, or the run was stopped by a kill file that is still there.
     """
     _check(strategy, symbols, cash, run)
+    require_permission(exchange, run, permission)
     stop = Stop() if stop is None else stop
     if stop.kill_file is not None:
         refuse_if_killed(stop.kill_file)
-    with Journal(journal) as book:
+    switch = None
+    if dead_man is not None:
+        if strategy.exits is not None and not dead_man_takes_barriers:
+            raise ValidationError(
+                f"run {run!r}: a dead man's switch would cancel the stops and profits that protect its positions, just "
+                "when nobody else does; leave it out, or say that it may (dead_man_takes_barriers)"
+            )
+        switch = DeadMan(exchange, dead_man, perpetual=":" in symbols[0])
+    with account_lock(exchange, journal=journal, run=run, kill_file=stop.kill_file), Journal(journal) as book:
         await answered(exchange.load_markets)
-        venues = venues or {symbol: Venue.from_ccxt(exchange.market(symbol)) for symbol in symbols}
+        times = ExchangeClock(exchange)
+        await answered(times.check)
+        mode = exchange.precisionMode
+        venues = venues or {
+            symbol: Venue.from_ccxt(_listed(exchange, symbol), precision_mode=mode) for symbol in symbols
+        }
         gateway = Gateway(exchange, book, run=run, **{"resend_within": _RESEND_WITHIN, **(gateway_options or {})})
-        _LOG.info("%s: %s", run, await answered(lambda: refuse_withdrawals(exchange)))
-        await _account(gateway, book, run, symbols, Decimal(repr(float(cash))))
+        may = await answered(lambda: refuse_withdrawals(exchange))
+        _state_start(book, run, exchange, symbols, timeframe, cash, stop, may, dead_man, permission)
+        await reconcile_at_start(gateway, book, run, symbols, Decimal(repr(float(cash))))
         feed = CandleFeed(exchange, symbols, timeframe, grace=grace)
         rows = max(strategy.warmup, 1) + extra_bars
+        signs = asyncio.create_task(_live_signs(book, run, switch), name="signs of life")
         try:
             known = book.turn_state(run)
             bars = await feed.start(rows + 200)
@@ -147,39 +165,101 @@ async def run_live(
                 # What closed since the last turn is given to the session again, bar by bar.
                 bars = _until(bars, known[0])
                 feed.rewind(known[0])
-            session = _session(strategy, book, run, gateway, feed, bars, venues, cash, costs, risk, rows, enrich)
-            session = replace(session, stop=stop, after_turn=after_turn)
+            ground = lay_ground(
+                bars if enrich is None else enrich(bars), cash, costs or Costs(), dict(venues), risk, None
+            )
+            session = Session(
+                strategy=strategy,
+                desk=Desk(ground.run(strategy)),
+                window=BarWindow(bars, rows),
+                feed=feed,
+                gateway=gateway,
+                journal=book,
+                name=run,
+                venues=venues,
+                tally=Tally(list(venues), Decimal(repr(float(cash)))),
+                stop=stop,
+                bell=AccountStream(exchange),
+                clock=clock or times.now,
+                stale_after=int(stale_after * parse_timeframe(timeframe).value),
+                enrich=enrich,
+                after_turn=after_turn,
+            )
             if known is not None:
                 session.restore(known[1])
             else:
-                session.desk.begin(feed.open_time, _last_closes(bars))
+                off_turn.begin(session, feed.open_time, _last_closes(bars))
+            if switch is not None:
+                await switch.arm(lambda: book.record_incident(run, "dead man's switch ran down", {"after": dead_man}))
             if when_ready is not None:
                 await when_ready(feed.behind)
             await session.run()
         finally:
+            signs.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await signs
             await feed.close()
+            if switch is not None:
+                await switch.disarm()
         return LiveReport(run, len(session.times), stop.why or "its caller", session)
 
 
-async def answered(ask: Callable[[], Awaitable[T]], attempts: int = 12) -> T:
-    """What the exchange answers to a question that changes nothing: asked again where it fails to.
+async def _live_signs(book: Journal, run: str, switch: DeadMan | None) -> None:
+    """Write down, every few seconds, that the process lives, and when its dead man's switch was last set."""
+    while True:
+        detail = {} if switch is None or switch.renewed is None else {"dead man set": time.monotonic() - switch.renewed}
+        book.heartbeat(run, detail)
+        await asyncio.sleep(_SIGN)
+
+
+def _listed(exchange: Any, symbol: str) -> dict[str, Any]:
+    """A market of the exchange, as ccxt has it.
 
     Raises:
-        ccxt's error: it is no passing one, or there were `attempts` of them.
+        ValidationError: it has no such market.
     """
-    import ccxt
+    found = exchange.markets.get(symbol)
+    if found is None:
+        near = ", ".join(difflib.get_close_matches(symbol, exchange.markets, n=3))
+        raise ValidationError(f"{exchange.id}: has no market {symbol!r}" + (f"; it has {near}" if near else ""))
+    return dict(found)
 
-    pause = 0.1
-    for attempt in range(attempts):
-        try:
-            return await ask()
-        except (ccxt.OperationFailed, ccxt.BadResponse) as error:
-            if attempt + 1 == attempts:
-                raise
-            _LOG.warning("the exchange did not answer (%s); asked again in %.1f s", type(error).__name__, pause)
-            await asyncio.sleep(pause)
-            pause = min(2.0 * pause, 10.0)
-    raise AssertionError("the last attempt raises")
+
+def _state_start(
+    book: Journal,
+    run: str,
+    exchange: Any,
+    symbols: Sequence[str],
+    timeframe: str,
+    cash: float,
+    stop: Stop,
+    may: str,
+    dead_man: float | None,
+    permission: Permission | None,
+) -> None:
+    """Write down that the session starts, and on what.
+
+    Raises:
+        ValidationError: the run was begun on a rehearsal exchange and would go on with money, or the other way round.
+    """
+    rehearsal, before = is_rehearsal(exchange), book.statements(run, STARTED)
+    if before and before[-1].detail.get("rehearsal") != rehearsal:
+        was = "a real one" if rehearsal else "a rehearsal exchange"
+        raise ValidationError(f"run {run!r} was begun on {was}, and would go on elsewhere; give the new one its name")
+    if permission is not None:
+        book.state_that(run, permission.kind, permission.who, permission.detail)
+    started = {
+        "symbols": list(symbols),
+        "timeframe": timeframe,
+        "cash": repr(float(cash)),
+        "rehearsal": rehearsal,
+        "kill_file": "" if stop.kill_file is None else str(stop.kill_file.resolve()),
+        "pid": os.getpid(),
+        "key": may,
+        "dead_man": dead_man,
+        "permission": None if permission is None else permission.digest,
+    }
+    book.state_that(run, STARTED, who_says_so(), started)
 
 
 def _check(strategy: Strategy, symbols: Sequence[str], cash: float, run: str) -> None:
@@ -192,65 +272,6 @@ def _check(strategy: Strategy, symbols: Sequence[str], cash: float, run: str) ->
         raise ValidationError(f"run_live: run {run!r} needs a name, cash {cash!r} an amount above 0")
     if not isinstance(strategy, Strategy):
         raise ValidationError(f"run_live: expected a Strategy, got {strategy!r}")
-
-
-async def _account(gateway: Gateway, book: Journal, run: str, symbols: Sequence[str], cash: Decimal) -> None:
-    """Settle what an earlier process has left, and compare the account with the journal.
-
-    Raises:
-        ReconciliationError: there is a difference, or an order whose end nobody can tell.
-        ValidationError: the account has less than `cash`.
-    """
-    for intent in book.unsettled(run):
-        # Of the turn that was interrupted, and barriers that rest: the session carries on with them.
-        current = intent.leg == "barriers" or intent.bar >= (book.last_bar_done(run) or 0)
-        report = await gateway.look_up(intent) if current else await gateway.settle(intent)
-        if report is not None and report.state is State.UNKNOWN:
-            raise ReconciliationError(f"order {intent.client_id} of {intent.symbol}: {report.detail}")
-    opening = book.balances(run, OPENING)
-    if not opening:
-        opening = await gateway.balances()
-        quote = currencies(symbols[0])[1]
-        if opening.get(quote, Decimal(0)) < cash:
-            raise ValidationError(
-                f"the account has {opening.get(quote, Decimal(0)):f} {quote}, the run is to use {cash:f}"
-            )
-        book.record_balances(run, OPENING, opening)
-        return
-    differences = await compare(gateway, book, run)
-    for _ in range(_LOOKS):
-        if not differences:
-            return
-        # A request of the dead process may be on its way still.
-        await asyncio.sleep(_ON_ITS_WAY * gateway.recv_window / 1000.0)
-        for intent in book.unsettled(run):
-            await gateway.look_up(intent)
-        differences = await compare(gateway, book, run)
-    if differences:
-        told = "; ".join(map(str, differences))
-        book.record_incident(run, "unexplained difference", {"told": told})
-        raise ReconciliationError(f"run {run!r}: {told}. `ladder live reconcile` shows what there is to choose")
-
-
-async def compare(gateway: Gateway, book: Journal, run: str) -> list[Difference]:
-    """Every balance that the run's own fills do not explain to the last digit.
-
-    Orders that are on their way at this moment count as differences: ask between two turns.
-    """
-    found = await gateway.balances()
-    return unexplained(book.balances(run, OPENING), book.rebuild(run).changes, found)
-
-
-def unexplained(
-    opening: Mapping[str, Decimal], changes: Mapping[str, Decimal], found: Mapping[str, Decimal]
-) -> list[Difference]:
-    """Every balance that is not what was there at the beginning and what has changed since."""
-    differences = []
-    for currency in sorted({*opening, *found, *changes}):
-        expected = sum_of((opening.get(currency, Decimal(0)), changes.get(currency, Decimal(0))))
-        if expected != found.get(currency, Decimal(0)):
-            differences.append(Difference(currency, expected, found.get(currency, Decimal(0))))
-    return differences
 
 
 def _until(bars: Market, time: int) -> Market:
@@ -268,35 +289,14 @@ def _last_closes(bars: Market) -> dict[int, tuple[int, float, float]]:
     return found
 
 
-def _session(
-    strategy: Strategy,
-    book: Journal,
-    run: str,
-    gateway: Gateway,
-    feed: CandleFeed,
-    bars: Market,
-    venues: Mapping[str, Venue],
-    cash: float,
-    costs: Costs | None,
-    risk: RiskLimits | None,
-    rows: int,
-    enrich: Callable[[Market], Market] | None,
-) -> Session:
-    market = bars if enrich is None else enrich(bars)
-    ground = lay_ground(market, cash, costs or Costs(), dict(venues), risk, None)
-    return Session(
-        strategy=strategy,
-        desk=Desk(ground.run(strategy)),
-        window=BarWindow(bars, rows),
-        feed=feed,
-        gateway=gateway,
-        journal=book,
-        name=run,
-        venues=venues,
-        tally=Tally(list(venues), Decimal(repr(float(cash)))),
-        stop=Stop(),
-        enrich=enrich,
-    )
-
-
-__all__ = ["Difference", "LiveReport", "ReconciliationError", "SessionHaltedError", "compare", "run_live"]
+__all__ = [
+    "OPENING",
+    "Difference",
+    "LiveReport",
+    "ReconciliationError",
+    "SessionHaltedError",
+    "answered",
+    "compare",
+    "run_live",
+    "unexplained",
+]

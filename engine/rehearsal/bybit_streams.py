@@ -1,7 +1,8 @@
 """Bybit v5's WebSocket interface on the rehearsal exchange: public topics of linear perpetuals, and private ones.
 
 Public, at /v5/public/linear: kline.{interval}.{symbol}, publicTrade.{symbol}, tickers.{symbol}, orderbook.1.{symbol}.
-Private, at /v5/private after `auth`: order, execution, position, wallet.
+Private, at /v5/private after `auth`: order, execution, position, wallet, and dcp.future, which tells nothing: once the
+last connection that listens to it is lost, the account's dead man's switch begins to count.
 """
 
 from __future__ import annotations
@@ -28,14 +29,15 @@ from engine.rehearsal.money import plain
 from engine.rehearsal.orders import BalanceEvent, Bar, Event, OrderEvent
 from engine.rehearsal.wire import Connection, from_json
 
-_PRIVATE = frozenset({"order", "execution", "position", "wallet"})
+_SWITCH = "dcp.future"
+_PRIVATE = frozenset({"order", "execution", "position", "wallet", _SWITCH})
 
 
 class BybitStreams(Listeners):
     """Who listens to what, and the messages.
 
     Attributes:
-        window: seconds without a listener to the account after which all orders are cancelled; None for never.
+        window: seconds without a listener to dcp.future after which all orders are cancelled; None for never.
     """
 
     def __init__(self, exchange: Exchange, api_key: str, secret: str) -> None:
@@ -48,15 +50,15 @@ class BybitStreams(Listeners):
         self._parted = 0
 
     def leave(self, connection: Connection) -> None:
-        """A client has gone; with the last that heard of the account, the dead man's switch begins to count."""
-        alive = bool(self._users)
+        """A client has gone; with the last that listened to dcp.future, the dead man's switch begins to count."""
+        held = _SWITCH in self._listeners
         super().leave(connection)
-        if alive and not self._users and self.window is not None:
+        if held and _SWITCH not in self._listeners and self.window is not None:
             self._parted += 1
             asyncio.get_running_loop().call_later(self.window, self._cancel_all, self._parted)
 
     def _cancel_all(self, parted: int) -> None:
-        if self._users or parted != self._parted:
+        if _SWITCH in self._listeners or parted != self._parted:
             return
         for order in self.exchange.book.open_orders():
             if order.is_open:

@@ -247,7 +247,7 @@ class RehearsalServer:
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         path = request.path
-        if path.startswith("/rehearsal/"):
+        if path == "/rehearsal" or path.startswith("/rehearsal/"):
             return await self._control(request)
         if self._dialect.is_stream(path):
             return await self._listen(request)
@@ -285,12 +285,25 @@ class RehearsalServer:
         return response
 
     async def _control(self, request: web.BaseRequest) -> web.Response:
-        """Bars by HTTP, for a client in another process: POST /rehearsal/advance, /rehearsal/close, /rehearsal/open."""
+        """For a client in another process: GET /rehearsal says what this is; POST /rehearsal/advance, close, open."""
+        if request.method == "GET" and request.path == "/rehearsal":
+            return _response(Answer(self._itself()))
         moves = {"advance": self.advance, "close": self.close_bar, "open": self.open_bar}
         move = moves.get(request.path.removeprefix("/rehearsal/"))
         if request.method != "POST" or move is None:
             return _response(Answer({"error": f"POST one of {[f'/rehearsal/{name}' for name in moves]}"}, 404))
         return _response(Answer(await move()))
+
+    def _itself(self) -> dict[str, Any]:
+        """What `engine.live.client` needs to point a client here."""
+        exchange = self.exchange
+        return {
+            "exchange": self._name,
+            "perpetual": exchange.margin is not None,
+            "urls": self.urls,
+            "symbols": list(exchange.ids),
+            "time": self.book.now,
+        }
 
     async def _listen(self, request: web.BaseRequest) -> web.StreamResponse:
         if self._plan is not None and self._plan.refuses():

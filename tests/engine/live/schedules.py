@@ -11,7 +11,7 @@ BARRIERS = (None, Exits(stop_loss=0.01), Exits(stop_loss=0.01, take_profit=0.01)
 
 
 def schedule(seed: int, turns: int) -> Rehearsal:
-    """The rehearsal of a number: heavy faults in nine of ten. No restarts: one in a hundred of those stalls yet."""
+    """The rehearsal of a number: heavy faults in nine of ten, and every other session's process killed by turns."""
     first = 2_900 + seed * 37 % 20_000
     market = load_sample(["BTC/USD", "ETH/USD", "LTC/USD"]).iloc(first, first + 8 + turns)
     return rehearse(
@@ -22,5 +22,6 @@ def schedule(seed: int, turns: int) -> Rehearsal:
         risk=RiskLimits(max_position=0.4, max_gross=0.9) if seed % 3 == 0 else None,
         faults="none" if seed % 10 == 9 else "heavy",
         seed=seed,
+        crashes=0.2 if seed % 2 else 0.0,
         limit=180.0,
     )

@@ -63,11 +63,12 @@ def test_bars_that_a_symbol_misses_are_missed_as_in_paper() -> None:
     assert rehearsal.matched >= 5
 
 
-@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("seed", range(20))
 def test_whatever_goes_wrong_no_order_goes_twice_and_no_fill_is_lost(seed: int) -> None:
     rehearsal = schedule(seed, turns=14)
     rehearsal.raise_if_broken()
-    assert rehearsal.bars >= 14
+    # A session that is killed before its first turn is done begins anew, a bar later.
+    assert rehearsal.bars + rehearsal.incidents.get("bar not decided on", 0) + rehearsal.crashes >= 14
 
 
 def test_answer_that_is_lost_is_looked_up_and_the_order_is_not_sent_again() -> None:

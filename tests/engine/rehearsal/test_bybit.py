@@ -172,21 +172,25 @@ def test_streams_of_the_market_and_of_the_account(trade):
     trade(play)
 
 
-def test_dead_man_s_switch_cancels_all_once_nobody_listens_to_the_account(trade):
+def test_dead_man_s_switch_cancels_all_once_nobody_listens_to_its_topic(trade):
     async def play(client, server):
         await client.load_markets()
         await client.private_post_v5_order_disconnected_cancel_all({"timeWindow": 0})
-        watching = asyncio.create_task(client.watch_orders(BTC))
-        for _ in range(500):
-            if server._dialect.streams._users:
-                break
-            await asyncio.sleep(0.01)
         await client.create_order(BTC, "limit", "buy", 1, 90)
-        await soon(watching)
-        assert len(server.book.open_orders()) == 1
-        server._dialect.streams.drop_all()
-        await asyncio.sleep(0.05)
-        assert not server.book.open_orders()
+        streams = server._dialect.streams
+        for topics, left in ((["order"], 1), (["order", "dcp.future"], 0)):
+            url = await client.get_url_by_market_type(BTC, True, "watchOrders", {})
+            await client.authenticate(url)
+            watching = asyncio.create_task(client.watch_topics(url, topics, topics))
+            for _ in range(500):
+                if all(topic in streams._listeners for topic in topics):
+                    break
+                await asyncio.sleep(0.01)
+            streams.drop_all()
+            with pytest.raises(ccxt.NetworkError):
+                await soon(watching)
+            await asyncio.sleep(0.05)
+            assert len(server.book.open_orders()) == left
 
     trade(play)
 

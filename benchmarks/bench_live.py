@@ -1,0 +1,251 @@
+"""From the candle that opens a bar to the orders of the bar before at the exchange: the live session, all of it.
+
+An exchange in a process of its own (`engine.rehearsal`, no faults) replays bars over HTTP and WebSocket; `run_live`
+trades them through an unmodified ccxt.pro client, its journal on the disk. In every turn half of the symbols are sold
+and half are bought, so that both waves of a turn go. Prices zigzag, and the strategy follows them.
+
+Both processes read the same monotonic clock. Counted from two moments: when the server has written the last candle of
+the bar (it writes the closed ones and then those that open), and when the session's client has taken in the last one.
+Until: the server has the request of the first order and of the last one, server and client on the same two cores. The
+parts are cut at: candles in, turn known, decided, first order to go, first order there, last order there, turn done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from data import Market
+from engine import Costs, Strategy, Venue
+
+GOAL = 20e-3
+WARM = 20
+PAUSE = 0.03  # seconds between a turn's end and the next bar: the exchange does not wait, and neither is busy
+TURNS = {1: 600, 20: 600, 100: 200}
+VENUE = Venue(amount_step=1e-4, price_tick=1e-2, min_notional=10.0)
+
+
+@dataclass(frozen=True)
+class ZigZag(Strategy):
+    """Hold what rose in the last bar, which is half of the symbols: 90 % of equity, so that sales pay for purchases."""
+
+    weight: float = 0.9
+
+    @property
+    def warmup(self) -> int:
+        return 2
+
+    def targets(self, market: Market) -> pd.DataFrame:
+        share = self.weight / max(len(market.symbols) / 2, 1.0)
+        rose = market.close.gt(market.close.shift(1))
+        return rose.astype(float).mul(share).where(market.close.shift(1).notna())
+
+
+def zigzag(symbols: int, bars: int) -> Market:
+    """Prices that go up and down in turn, every second symbol the other way."""
+    rng = np.random.default_rng(0)
+    index = pd.date_range("2024-01-01", periods=bars, freq="1min", tz="UTC", name="time")
+    frames = {}
+    for number in range(symbols):
+        up = (np.arange(bars) + number) % 2 * 0.002
+        close = 100.0 * (1.0 + up + rng.uniform(0.0, 5e-4, bars))
+        first = np.roll(close, 1)
+        table = {"open": first, "high": np.maximum(first, close) + 0.01, "low": np.minimum(first, close) - 0.01}
+        frame = pd.DataFrame({**table, "close": close, "volume": 1000.0}, index=index).round(2)
+        frames[f"S{number:03d}/USDT"] = frame
+    return Market.from_frames(frames, "1m")
+
+
+# The exchange's process.
+
+
+async def serve(symbols: int, bars: int) -> None:
+    """Run the exchange, with stamps of what it wrote and read, until the process is ended."""
+    from aiohttp import web
+
+    from engine.rehearsal.server import RehearsalServer
+
+    class Stamped(RehearsalServer):
+        """Notes when candles were written and orders came, and opens the next bar a while after it is asked to."""
+
+        stamps: list[dict[str, Any]]
+
+        async def next_bar(self) -> None:
+            """As `advance`, stamped."""
+            stamp: dict[str, Any] = {"orders": []}
+            await self.close_bar()
+            stamp["closed"] = time.perf_counter()
+            self.stamps.append(stamp)
+            await self.open_bar()
+            stamp["opened"] = time.perf_counter()
+
+        async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+            if request.method == "POST" and request.path.startswith("/api/v3/order") and self.stamps:
+                self.stamps[-1]["orders"].append(time.perf_counter())
+            if request.path == "/bench/next":
+                asyncio.get_running_loop().call_later(PAUSE, lambda: asyncio.ensure_future(self.next_bar()))
+                return web.json_response({"done": self.exchange.replay.row + 2 >= bars})
+            if request.path == "/bench/stamps":
+                return web.json_response(self.stamps)
+            return await super()._handle(request)
+
+    server = Stamped(
+        zigzag(symbols, bars),
+        venues=VENUE,
+        cash=Decimal(1_000_000),
+        fees=(Decimal("0.0001"), Decimal("0.0001")),
+        slippage=Decimal("0.0001"),
+        start=250,
+    )
+    server.stamps = []
+    async with server:
+        sys.stdout.write(json.dumps({"port": int(server.host.split(":")[1])}) + "\n")
+        sys.stdout.flush()
+        await asyncio.Event().wait()
+
+
+# The session's process.
+
+
+async def trade(symbols: int, turns: int, folder: Path) -> dict[str, np.ndarray]:
+    """Seconds of each counted turn, by part."""
+    import aiohttp
+    import ccxt.pro
+
+    from engine.live import session as sessions
+    from engine.live.clock import standing
+    from engine.live.feed import CandleFeed
+    from engine.live.start import run_live
+    from engine.rehearsal.server import RehearsalServer
+
+    bars = turns + 255
+    market = zigzag(symbols, bars)
+    server = subprocess.Popen(  # noqa: S603  (ourselves)
+        [sys.executable, __file__, "--serve", str(symbols), str(bars)], stdout=subprocess.PIPE
+    )
+    assert server.stdout is not None  # noqa: S101
+    port = json.loads(server.stdout.readline())["port"]
+    root = f"http://127.0.0.1:{port}/bench/"
+    stamps: list[dict[str, float]] = []
+
+    class Client(ccxt.pro.binance):  # type: ignore[misc]
+        """As it is, noting when the last candle was taken in."""
+
+        def handle_ohlcv(self, client: Any, message: Any) -> None:
+            super().handle_ohlcv(client, message)
+            if stamps:
+                stamps[-1]["heard"] = time.perf_counter()
+
+    client = Client({"apiKey": "rehearsal", "secret": "rehearsal", "enableRateLimit": False})
+    RehearsalServer(market, venues=VENUE, port=port).point(client)
+    turn, decide = CandleFeed.turn, sessions.Session._decided  # noqa: SLF001
+
+    async def known(self: Any) -> Any:
+        found = await turn(self)
+        if stamps:
+            stamps[-1]["known"] = time.perf_counter()
+        return found
+
+    def decided(self: Any, bar: int) -> Any:
+        found = decide(self, bar)
+        stamps[-1]["decided"] = time.perf_counter()
+        return found
+
+    CandleFeed.turn, sessions.Session._decided = known, decided  # type: ignore[method-assign]  # noqa: SLF001
+    async with aiohttp.ClientSession() as control:
+
+        async def after(_: int = 0) -> bool:
+            if stamps:
+                stamps[-1]["done"] = time.perf_counter()
+            if len(stamps) >= turns:
+                return False
+            stamps.append({})
+            async with control.post(root + "next") as answer:
+                await answer.json()
+            return True
+
+        async def ready(behind: bool) -> None:  # noqa: ARG001
+            await after()
+
+        try:
+            report = await run_live(
+                ZigZag(),
+                client,
+                list(market.symbols),
+                "1m",
+                cash=1_000_000.0,
+                journal=folder / f"{symbols}.sqlite",
+                run="bench",
+                costs=Costs(fee=1e-4, slippage=1e-4),
+                venues=dict.fromkeys(market.symbols, VENUE),
+                after_turn=after,
+                when_ready=ready,
+                clock=standing,
+            )
+            async with control.get(root + "stamps") as answer:
+                theirs = await answer.json()
+        finally:
+            await client.close()
+            server.terminate()
+            server.wait()
+    for one, other, sent in zip(stamps, theirs, report.session.times, strict=True):
+        one |= {"closed": other["closed"], "opened": other["opened"], "orders": len(other["orders"])}
+        one |= {"first": min(other["orders"], default=np.nan), "last": max(other["orders"], default=np.nan)}
+        one["to go"] = one["known"] + (np.nan if sent.sent is None else sent.sent)
+    CandleFeed.turn, sessions.Session._decided = turn, decide  # type: ignore[method-assign]  # noqa: SLF001
+    return {name: np.array([one[name] for one in stamps[WARM:]]) for name in stamps[-1]}
+
+
+PARTS = ("opened", "heard", "known", "decided", "to go", "first", "last", "done")
+
+
+def show(symbols: int, at: dict[str, np.ndarray]) -> float:
+    """Print one size; its p99 from the written candle to the first order, seconds."""
+    full = at["orders"] >= symbols
+    print(f"  {symbols} symbols: {len(full)} turns, {full.sum()} of them with an order of every symbol")
+    spans = {}
+    for since, words in (("opened", "candle written"), ("heard", "candle in")):
+        for until in ("first", "last"):
+            spans[since, until] = (at[until] - at[since])[full]
+            p50, p99 = np.quantile(spans[since, until], [0.5, 0.99]) * 1e3
+            print(f"    {words:<14} to {until:<5} order at the exchange   p50 {p50:8.2f} ms   p99 {p99:8.2f} ms")
+    steps = [np.median((at[end] - at[begin])[full]) * 1e3 for begin, end in zip(PARTS, PARTS[1:], strict=False)]
+    told = ", ".join(f"{end} {step:.2f}" for end, step in zip(PARTS[1:], steps, strict=True))
+    print(f"    parts (p50, ms): written -> {told}")
+    return float(np.quantile(spans["opened", "last"], 0.99))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if given[:1] == ["--serve"]:
+        asyncio.run(serve(int(given[1]), int(given[2])))
+        return 0
+    sizes = [int(one) for one in given] or list(TURNS)
+    print(f"closed bar to orders at the exchange ({os.cpu_count()} cores, server included)")
+    worst = {}
+    with tempfile.TemporaryDirectory(prefix="ladder-bench-") as folder:
+        for symbols in sizes:
+            turns = TURNS.get(symbols, 200) + WARM
+            worst[symbols] = show(symbols, asyncio.run(trade(symbols, turns, Path(folder))))
+    if 20 not in worst:
+        return 0
+    met = worst[20] < GOAL
+    print(f"  {'met' if met else 'MISSED'}: 20 symbols, last order p99 {worst[20] * 1e3:.1f} ms, goal {GOAL * 1e3:g} ms")
+    return 0 if met else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

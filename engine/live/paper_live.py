@@ -1,0 +1,276 @@
+"""Paper with live prices: a strategy decides on an exchange's candles as they close, and our paper broker executes.
+
+    report = await run_paper_live(SmaCross(), exchange, ["BTC/USDT"], "1h", cash=1000, journal=Path("p1.db"), run="p1")
+    print(report); tearsheet(report.result, path="p1.html")
+
+It stands beside `engine.live.start.run_live`: the same feed, the same window, the same decisions once a bar has closed,
+the same ways to stop it. Only the orders go to `engine.paper_stream` instead of the exchange: none leaves this machine,
+and no key is needed. What is booked when is told there.
+
+The journal has every bar that was executed and every decision. A restart gives them to the broker again, so that the
+run goes on as if it had never ended; bars that closed meanwhile are incidents, and nobody decided on them. The result
+is that of `engine.paper` over the bars of the journal, with the targets of the journal.
+
+Not in it: funding of perpetuals, whose rates nobody knows ahead, and orders that rest in the book.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Final
+
+import pandas as pd
+
+from data.errors import ValidationError
+from data.market import Market
+from engine.costs import Costs
+from engine.limits import RiskLimits
+from engine.live.bars import BarWindow
+from engine.live.books import currencies
+from engine.live.final_feed import FinalFeed
+from engine.live.paper_journal import PaperBar, PaperJournal
+from engine.live.paper_session import PaperSession
+from engine.live.safety import Stop, refuse_if_killed
+from engine.live.start import answered
+from engine.paper_stream import PaperStream, market_of
+from engine.result import Result
+from engine.run import lay_ground, plain
+from engine.strategy import Strategy, parameters
+from engine.venue import Venue
+
+_LOG = logging.getLogger(__name__)
+_SPARE: Final = 200  # bars beyond the warm-up, as in a window
+_NO_FUNDING: Final = "funding of perpetuals is not charged"
+
+
+@dataclass(frozen=True, eq=False)
+class PaperLiveReport:
+    """How a session of paper with live prices ended.
+
+    Attributes:
+        run: its name.
+        turns: bars that this process decided on.
+        why: what ended it.
+        result: the whole run, those of earlier processes included, from the first bar that was open when it began.
+        slept: bars of the run that nobody decided on.
+        held: by symbol, what is held at the end, base currency.
+    """
+
+    run: str
+    turns: int
+    why: str
+    result: Result
+    slept: int
+    held: Mapping[str, float]
+
+    def __str__(self) -> str:
+        result, bars = self.result, len(self.result.equity)
+        equity = float(result.equity.iloc[-1]) if bars else result.cash
+        held = ", ".join(f"{amount:.10g} {symbol}" for symbol, amount in self.held.items() if amount) or "nothing"
+        fees = float(result.orders["fee"].sum())
+        lines = [
+            f"Paper with live prices, run {self.run}: {result.name}",
+            f"  ended by           {self.why}",
+            f"  bars               {bars:,} of {result.timeframe}, {self.turns:,} of them decided on by this process",
+            f"  not decided on     {self.slept:,}",
+            f"  equity             {equity:,.2f}, {equity / result.cash - 1.0:+.2%} of {result.cash:,.2f}",
+            f"  orders             {len(result.orders):,}, fees {fees:,.2f}",
+            f"  held               {held}",
+        ]
+        halts = int((result.risk_events["verdict"] == "halt").sum())
+        if halts:
+            lines.append(f"  loss limits        {halts:,} halts")
+        if "funding" in result.meta.get("live", {}):
+            lines.append(f"  not in it          {_NO_FUNDING}")
+        return "\n".join(lines)
+
+
+async def run_paper_live(
+    strategy: Strategy,
+    exchange: Any,
+    symbols: Sequence[str],
+    timeframe: str,
+    *,
+    cash: float,
+    journal: Path,
+    run: str,
+    costs: Costs | None = None,
+    venues: Mapping[str, Venue] | None = None,
+    risk: RiskLimits | None = None,
+    enrich: Callable[[Market], Market] | None = None,
+    extra_bars: int = 0,
+    after_turn: Callable[[int], Awaitable[bool | None]] | None = None,
+    when_ready: Callable[[bool], Awaitable[None]] | None = None,
+    stop: Stop | None = None,
+    grace: float = 0.5,
+) -> PaperLiveReport:
+    """Trade a strategy on paper with an exchange's live prices until it is stopped.
+
+    Args:
+        strategy: what decides.
+        exchange: a `ccxt.pro` exchange; it is asked for public data alone.
+        symbols: as ccxt names them, all of one quote currency.
+        timeframe: of the bars.
+        cash: what it begins with, quote currency.
+        journal: its file; an existing run of this name is taken up.
+        run: its name.
+        costs: fees, slippage and borrowing; None for `Costs()`.
+        venues: rules by symbol; None for the exchange's own, as they were when the run began.
+        risk: limits on orders.
+        enrich: adds forecasts and daily values to the bars.
+        extra_bars: that `enrich` needs beyond the strategy's warm-up: `ModelPredictions.warmup` for a model.
+        after_turn: called after each turn with the opening time of the open bar, ns; False ends the session.
+        when_ready: called once, before the first turn; told whether a turn is due already: bars that closed since an
+            earlier process of this run.
+        stop: how it is ended from outside. What is held stays so, on paper: there is nothing to cancel or to flatten.
+        grace: seconds that symbols have to begin a bar, once one of them has.
+
+    Raises:
+        FetchError: the exchange cannot be reached, or has no candles of a symbol.
+        ValidationError: an input is wrong, is not what the run was begun with, or the run was stopped by a kill file
+            that is still there. What the strategy raises ends the session too.
+    """
+    _check(strategy, symbols, cash, run)
+    stop = Stop() if stop is None else stop
+    if stop.kill_file is not None:
+        refuse_if_killed(stop.kill_file)
+    with PaperJournal(journal) as book:
+        await answered(exchange.load_markets)
+        rules = _venues(exchange, symbols, venues)
+        terms = _terms(strategy, symbols, timeframe, cash, costs or Costs(), risk, rules)
+        begun = book.take_up(run, exchange.id, terms)
+        rules = _same_terms(run, begun, terms, rules, venues)
+        if any(venue.shorts for venue in rules.values()):
+            _LOG.warning("%s: %s", run, _NO_FUNDING)
+        feed = FinalFeed(exchange, symbols, timeframe, grace=grace)
+        rows = max(strategy.warmup, 1) + extra_bars
+        try:
+            known = list(book.executed(run, symbols))
+            bars = await feed.start(2 if known else rows + _SPARE)
+            if known:
+                bars = _last_bars(known, symbols, timeframe, rows + _SPARE)
+                feed.rewind(known[-1].opened)
+            market = bars if enrich is None else enrich(bars)
+            ground = lay_ground(market, cash, costs or Costs(), rules, risk, None)
+            with PaperStream(ground.run(strategy)) as stream:
+                session = PaperSession(
+                    strategy, stream, BarWindow(bars, rows), feed, book, run, rules, stop, enrich, after_turn
+                )
+                if known:
+                    session.replay(known)
+                else:
+                    session.begin(bars)
+                if when_ready is not None:
+                    await when_ready(feed.behind)
+                await session.run()
+                return _report(session, exchange.id)
+        finally:
+            await feed.close()
+
+
+def _check(strategy: Strategy, symbols: Sequence[str], cash: float, run: str) -> None:
+    if isinstance(symbols, str) or not symbols or len(set(symbols)) < len(symbols):
+        raise ValidationError(f"run_paper_live: symbols {symbols!r}: give a list, such as ['BTC/USDT'], each once")
+    quotes = {currencies(symbol)[1] for symbol in symbols}
+    if len(quotes) > 1:
+        raise ValidationError(f"run_paper_live: symbols of {', '.join(sorted(quotes))}; one quote currency to a run")
+    if not run or not cash > 0:
+        raise ValidationError(f"run_paper_live: run {run!r} needs a name, cash {cash!r} an amount above 0")
+    if not isinstance(strategy, Strategy):
+        raise ValidationError(f"run_paper_live: expected a Strategy, got {strategy!r}")
+
+
+def _venues(exchange: Any, symbols: Sequence[str], venues: Mapping[str, Venue] | None) -> dict[str, Venue]:
+    if venues is None:
+        mode = exchange.precisionMode
+        return {symbol: Venue.from_ccxt(exchange.market(symbol), precision_mode=mode) for symbol in symbols}
+    missing = [symbol for symbol in symbols if symbol not in venues]
+    if missing:
+        raise ValidationError(f"run_paper_live: venues lack {', '.join(missing)}; give one for each symbol, or None")
+    return {symbol: venues[symbol] for symbol in symbols}
+
+
+def _terms(
+    strategy: Strategy,
+    symbols: Sequence[str],
+    timeframe: str,
+    cash: float,
+    costs: Costs,
+    risk: RiskLimits | None,
+    venues: Mapping[str, Venue],
+) -> dict[str, Any]:
+    """All that a run's result hangs on beside its bars, as the journal keeps it."""
+    kind = type(strategy)
+    return {
+        "strategy": f"{kind.__module__}.{kind.__qualname__}",
+        "parameters": plain(parameters(strategy)),
+        "exits": plain(strategy.exits),
+        "order_notional": plain(strategy.order_notional),
+        "symbols": list(symbols),
+        "timeframe": timeframe,
+        "cash": float(cash),
+        "costs": plain(costs),
+        "risk": plain(risk),
+        "venues": plain(dict(venues)),
+    }
+
+
+def _same_terms(
+    run: str,
+    begun: Mapping[str, Any] | None,
+    terms: Mapping[str, Any],
+    rules: dict[str, Venue],
+    venues: Mapping[str, Venue] | None,
+) -> dict[str, Venue]:
+    """The venues of a run that goes on: the exchange may have changed its rules since, the run goes on by its own.
+
+    Raises:
+        ValidationError: it was begun on other terms.
+    """
+    if begun is None:
+        return rules
+    compared = [name for name in terms if name != "venues" or venues is not None]
+    changed = [
+        f"{name} were {begun.get(name)!r}, are {terms[name]!r}" for name in compared if begun.get(name) != terms[name]
+    ]
+    if changed:
+        raise ValidationError(
+            f"run {run!r} was begun on other terms: {'; '.join(changed)}; give the new one another name"
+        )
+    return {symbol: _venue_of(told) for symbol, told in begun["venues"].items()} if venues is None else rules
+
+
+def _venue_of(told: Mapping[str, Any]) -> Venue:
+    """A venue from what the journal has of it; infinities stand there as text."""
+    values: dict[str, Any] = {item.name: told[item.name] for item in fields(Venue)}
+    values = {name: float(value) if isinstance(value, str) else value for name, value in values.items()}
+    return Venue(**{**values, "fees": None if values["fees"] is None else tuple(values["fees"])})
+
+
+def _last_bars(known: Sequence[PaperBar], symbols: Sequence[str], timeframe: str, rows: int) -> Market:
+    """The newest bars of a journal."""
+    place = {symbol: column for column, symbol in enumerate(symbols)}
+    turns = [(row.time, {place[symbol]: bar for symbol, bar in row.bars.items()}) for row in known[-rows:]]
+    return market_of(turns, symbols, timeframe)
+
+
+def _report(session: PaperSession, exchange: str) -> PaperLiveReport:
+    """The run up to now."""
+    live = {"exchange": exchange, "run": session.name, "not_decided_on": session.slept}
+    if any(venue.shorts for venue in session.venues.values()):
+        live["funding"] = "not charged"
+    result = session.stream.result()
+    result = _from_row(replace(result, broker="paper live", meta={**result.meta, "live": live}), session.first)
+    held = dict(zip(session.window.symbols, session.held, strict=True))
+    return PaperLiveReport(session.name, session.turns, session.stop.why or "its caller", result, session.slept, held)
+
+
+def _from_row(result: Result, row: int) -> Result:
+    """A result from a bar on, also from the one after the last."""
+    if row < len(result.equity):
+        return result.since(pd.DatetimeIndex(result.equity.index)[row])
+    tables = {name: getattr(result, name).iloc[row:] for name in ("equity", "positions", "prices", "high", "low")}
+    return replace(result, **tables)

@@ -1,0 +1,165 @@
+"""A session of paper with live prices, turn by turn: a bar has closed, it is executed, decided on and written down.
+
+At each turn: bars that nobody was awake for are executed without a decision; the bar that has closed goes into the
+window and the strategy decides on it, once; the paper broker executes the bar and takes the decision; both go into the
+journal in one transaction. A process that dies before that has done nothing: the next one does the turn again.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from data.candles import CANDLE_COLUMNS
+from data.errors import ValidationError
+from data.market import Market
+from engine.live.bars import Bar, BarWindow
+from engine.live.deciding import Decision, decide
+from engine.live.feed import Turn
+from engine.live.final_feed import FinalFeed
+from engine.live.paper_journal import DECIDED, KNOWN, SLEPT, PaperBar, PaperJournal
+from engine.live.safety import Stop
+from engine.paper_stream import Close, PaperStream, Verdict
+from engine.strategy import Strategy
+from engine.venue import Venue
+
+_LOG = logging.getLogger(__name__)
+
+
+class PaperSession:
+    """One process of a run; `engine.live.paper_live.run_paper_live` makes it.
+
+    Attributes:
+        turns: bars that this process has decided on.
+        slept: bars of the run that nobody decided on.
+        first: how many bars lie before the run: they were known when it began.
+        held: by column, what is held, base currency.
+    """
+
+    def __init__(
+        self,
+        strategy: Strategy,
+        stream: PaperStream,
+        window: BarWindow,
+        feed: FinalFeed,
+        journal: PaperJournal,
+        name: str,
+        venues: Mapping[str, Venue],
+        stop: Stop,
+        enrich: Callable[[Market], Market] | None,
+        after_turn: Callable[[int], Awaitable[bool | None]] | None,
+    ) -> None:
+        self.strategy, self.stream, self.window, self.feed = strategy, stream, window, feed
+        self.journal, self.name, self.venues, self.stop = journal, name, venues, stop
+        self.enrich, self.after_turn = enrich, after_turn
+        self.turns = self.slept = self.first = 0
+        self._late = False
+        self.held: tuple[float, ...] = (0.0,) * len(window.symbols)
+
+    def begin(self, bars: Market) -> None:
+        """A new run: the bars before it are marked, and nothing is decided on them."""
+        values = np.stack([bars[name].to_numpy(dtype=np.float64) for name in CANDLE_COLUMNS], axis=-1)
+        rows = []
+        for row, time in enumerate(bars.index.as_unit("ns").asi8.tolist()):
+            prices: dict[str, Bar] = {
+                symbol: tuple(values[row, column].tolist())
+                for column, symbol in enumerate(bars.symbols)
+                if not np.isnan(values[row, column, 0])
+            }
+            close = self.stream.step(time, self._columns(prices), None)
+            rows.append(PaperBar(time, KNOWN, prices, close.equity, self.feed.open_time))
+        self.journal.record_bars(self.name, self.window.symbols, rows)
+        self.first = len(rows)
+
+    def replay(self, known: Sequence[PaperBar]) -> None:
+        """Execute what earlier processes of the run have executed.
+
+        Raises:
+            ValidationError: it does not come to the same equity.
+        """
+        for row in known:
+            close = self._step(row.time, row.bars, row.decision, awake=row.kind != SLEPT)
+            if close.equity != row.equity:
+                raise ValidationError(
+                    f"run {self.name!r}: at {_utc(row.time)} its equity was {row.equity!r}, executed again it is "
+                    f"{close.equity!r}: the rules of this Ladder are not those that it was begun with; begin a new run"
+                )
+        self.first = sum(row.kind == KNOWN for row in known)
+        self.slept = sum(row.kind == SLEPT for row in known)
+        self._late = self.feed.behind
+
+    async def run(self) -> None:
+        """Turn by turn, until stopped."""
+        while not self.stop.asked():
+            turn = await self.stop.or_result(self.feed.turn())
+            if turn is None:
+                break
+            self.take(turn)
+            if self.after_turn is not None and await self.after_turn(turn.opened) is False:
+                return
+        if self.stop.asked():
+            self.journal.record_incident(self.name, "stopped", {"why": self.stop.why, "held": list(self.held)})
+            _LOG.info("%s: stopped by %s", self.name, self.stop.why)
+
+    def take(self, turn: Turn) -> None:
+        """A bar has closed: execute it, decide, and write both down."""
+        rows, closes = [], []
+        for time, bars in turn.missed:
+            self.window.add(time, bars)
+            closes.append(self._step(time, bars, None, awake=False))
+            rows.append(PaperBar(time, SLEPT, bars, closes[-1].equity, turn.opened))
+        self.window.add(turn.closed, turn.bars)
+        decision = decide(self.strategy, self.window.market(), self.enrich, self.venues)
+        close = self._step(turn.closed, turn.bars, decision, awake=True)
+        rows.append(PaperBar(turn.closed, DECIDED, turn.bars, close.equity, turn.opened, decision))
+        verdicts = [self._told(one) for past in (*closes, close) for one in past.verdicts]
+        self.journal.record_bars(self.name, self.window.symbols, rows, verdicts)
+        if self._late or turn.missed:
+            # Its orders are booked at the open of a bar that has been open for longer than a decision takes.
+            self.journal.record_incident(self.name, "decided late", {"bar": turn.closed, "opened": turn.opened})
+        beat = {"bar": turn.closed, "equity": close.equity, "held": list(close.held)}
+        self.journal.record_bar_done(self.name, turn.opened, {"paper": beat}, beat=beat)
+        self.turns, self.slept, self._late = self.turns + 1, self.slept + len(turn.missed), False
+        for missed, one in zip(turn.missed, closes, strict=True):
+            _LOG.warning("%s", self._line(missed[0], one) + "; nobody decided on it")
+        _LOG.info("%s", self._line(turn.closed, close))
+
+    def _step(self, time: int, bars: Mapping[str, Bar], decision: Decision | None, *, awake: bool) -> Close:
+        targets, scale = (None, None) if decision is None else (decision.targets, decision.scale)
+        close = self.stream.step(time, self._columns(bars), targets, scale, awake=awake)
+        self.held = close.held
+        return close
+
+    def _columns(self, bars: Mapping[str, Bar]) -> dict[int, Bar]:
+        return {self.window.symbols.index(symbol): bar for symbol, bar in bars.items()}
+
+    def _told(self, verdict: Verdict) -> tuple[str, str, dict[str, Any]]:
+        """A verdict as the journal has it: kind, symbol, detail."""
+        symbol = "" if verdict.column is None else self.window.symbols[verdict.column]
+        amounts = {"wanted": verdict.wanted, "allowed": verdict.allowed}
+        told = {name: None if value != value else value for name, value in amounts.items()}
+        return verdict.kind, symbol, {"decided": verdict.decided, "rule": verdict.rule, **told}
+
+    def _line(self, time: int, close: Close) -> str:
+        """A turn in one line: what is held and worth, what has filled, what goes at the next open."""
+        symbols = self.window.symbols
+        held = [
+            f"{amount:.8g} {symbol} at {mark:.8g}"
+            for symbol, amount, mark in zip(symbols, close.held, close.marks, strict=True)
+            if amount
+        ]
+        filled = [f"{one.amount:+.8g} {symbols[one.column]} at {one.price:.8g} ({one.reason})" for one in close.fills]
+        waits = [f"{amount:+.8g} {symbols[column]}" for column, amount in close.waiting.items()]
+        told = [f"{_utc(time)} {self.name}: equity {close.equity:,.2f}", f"held {', '.join(held) or 'nothing'}"]
+        told += [f"filled {', '.join(filled)}"] if filled else []
+        told += [f"{one.kind} by {one.rule}" for one in close.verdicts]
+        told += [f"goes at the open {', '.join(waits)}"] if waits else []
+        return "; ".join(told)
+
+
+def _utc(time: int) -> str:
+    return f"{pd.Timestamp(time, tz='UTC'):%Y-%m-%d %H:%MZ}"
