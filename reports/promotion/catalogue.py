@@ -115,12 +115,13 @@ _PAPER: Final = (
         "Median Sharpe ratio of the neighbouring parameter sets, as a share of its own.",
     ),
     Check(
-        "regimes", "Earns in more than one regime", "most", "percent",
-        "Share of the profit that its best regime of volatility contributed.",
+        "regimes", "Earns in more than one regime", "least", "count",
+        "In how many thirds of the market's volatility (calm, middle, stormy) it earned.",
     ),
     Check(
         "years", "No single year carries it", "most", "percent",
-        "Share of the profit that its best year (or quarter, below two years) contributed.",
+        "Share of the profit that its best year (or quarter, below three years) contributed: above 100% all the others "
+        "together lost.",
     ),
     Check(
         "trade_order", "Drawdown in another order of trades", "most", "percent",

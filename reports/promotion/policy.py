@@ -42,8 +42,8 @@ class PaperPolicy(_Section):
     break_even: float = Field(default=2.0, ge=0.0)
     late_fills: float = Field(default=0.3, allow_inf_nan=False)
     neighbourhood: float = Field(default=0.3, allow_inf_nan=False)
-    regimes: float = Field(default=0.9, ge=0.0)
-    years: float = Field(default=0.9, ge=0.0)
+    regimes: int = Field(default=2, ge=0, le=3)
+    years: float = Field(default=1.0, ge=0.0)
     trade_order: float = Field(default=0.5, ge=0.0, le=1.0)
 
 

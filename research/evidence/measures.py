@@ -17,7 +17,7 @@ _CAPACITY_AT: Final = 0.99  # quantile of the orders' shares of their bars
 _ORDERS_DRAWN: Final = 2_000
 _CALM, _STORMY = 1.0 / 3.0, 2.0 / 3.0
 _VOLATILITY_DAYS: Final = 30
-_YEARS_OR_QUARTERS: Final = 2.0 * DAYS_PER_YEAR
+_YEARS_OR_QUARTERS: Final = 3.0 * DAYS_PER_YEAR
 
 
 def figure(result: Result, name: str) -> float:
@@ -45,7 +45,7 @@ def capacity(result: Result, market: Market) -> Measured:
 
 
 def regimes(result: Result, market: Market) -> Measured:
-    """Share of the profit that the best third of volatility contributed.
+    """How many thirds of volatility it earned in.
 
     Days are sorted by the deviation of the mean symbol's daily returns over the 30 days before them: known then.
     """
@@ -58,11 +58,12 @@ def regimes(result: Result, market: Market) -> Measured:
         return missing(f"{len(known)} days with a known volatility are too few to divide")
     calm, stormy = known.quantile([_CALM, _STORMY])
     names = pd.Series(np.where(known <= calm, "calm", np.where(known <= stormy, "middle", "stormy")), known.index)
-    return _concentration(days.reindex(known.index), names)
+    profits = _profits(days.reindex(known.index), names)
+    return Measured(float(sum(value > 0.0 for value in profits.values())), _listed(profits), profits)
 
 
 def years(result: Result) -> Measured:
-    """Share of the profit that the best year contributed; of records below two years, the best quarter."""
+    """Share of the profit that the best year contributed; of records below three years, the best quarter."""
     days = daily_returns(result)
     index = pd.DatetimeIndex(days.index)
     long = len(days) >= _YEARS_OR_QUARTERS
@@ -72,13 +73,21 @@ def years(result: Result) -> Measured:
 
 def _concentration(days: pd.Series, names: pd.Series) -> Measured:
     """Which part of the summed log returns the best of some groups of days has."""
-    profits = np.log1p(days.clip(lower=-0.999)).groupby(names).sum()
-    total = float(profits.sum())
-    chart = {str(name): math.expm1(float(value)) for name, value in profits.items()}
-    told = ", ".join(f"{name} {value:+.1%}" for name, value in chart.items())
-    if total <= 0.0:
-        return Measured(math.inf, f"there is no profit to divide: {told}", chart)
-    return Measured(float(profits.max()) / total, told, chart)
+    profits = _profits(days, names)
+    logs = np.log1p(list(profits.values()))
+    if not logs.sum() > 0.0:
+        return Measured(math.inf, f"there is no profit to divide: {_listed(profits)}", profits)
+    return Measured(float(logs.max() / logs.sum()), _listed(profits), profits)
+
+
+def _profits(days: pd.Series, names: pd.Series) -> dict[str, float]:
+    """Compounded return of each group of days."""
+    sums = np.log1p(days.clip(lower=-0.999)).groupby(names).sum()
+    return {str(name): math.expm1(float(value)) for name, value in sums.items()}
+
+
+def _listed(profits: dict[str, float]) -> str:
+    return ", ".join(f"{name} {value:+.1%}" for name, value in profits.items())
 
 
 def trade_order(result: Result, seed: int = 0) -> Measured:

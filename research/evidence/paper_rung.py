@@ -26,7 +26,7 @@ from engine.limits import RiskLimits
 from engine.metrics import daily_returns
 from engine.result import Result
 from engine.run import Ground, lay_ground
-from engine.strategy import Strategy, label, parameters
+from engine.strategy import Strategy, label
 from engine.venue import Venue
 from reports.holding import hold
 from reports.parity_check import parity
@@ -93,7 +93,7 @@ def paper_evidence(
     found |= _luck(Moments.of(days.to_numpy()), tried)
     found["overfitting"] = _overfitting(strategy, tried, ground)
     say("Walk-forward over what was tried")
-    found["out_of_sample"] = _out_of_sample(strategy, market, tried, terms, plan)
+    found["out_of_sample"] = _out_of_sample(strategy, run, market, tried, terms, plan)
     say("Baseline and holding")
     found["better_than_baseline"] = _better(run, baseline, "no baseline was given")
     found["better_than_holding"] = _better(run, _holding(market, terms), "holding cannot be run on these terms")
@@ -155,10 +155,18 @@ def _overfitting(strategy: Strategy, tried: Tried, ground: Ground) -> Measured:
 
 
 def _out_of_sample(
-    strategy: Strategy, market: Market, tried: Tried, terms: Mapping[str, Any], plan: WalkForwardPlan | None
+    strategy: Strategy,
+    run: Result,
+    market: Market,
+    tried: Tried,
+    terms: Mapping[str, Any],
+    plan: WalkForwardPlan | None,
 ) -> Measured:
+    """The ratio of a walk-forward over the sets that were tried; where none was, nothing was chosen on any bar."""
     step = max(-(-len(tried.sets) // _MOST_WALKED), 1)
-    sets = list(tried.sets[::step]) or [parameters(strategy)]
+    sets = list(tried.sets[::step])
+    if len(sets) < 2:
+        return Measured(measures.figure(run, "sharpe"), "nothing was chosen: the whole record is out of sample")
     half = len(market) // 2
     schedule = plan or WalkForwardPlan(train=half, refit=max(-(-(len(market) - half) // _FOLDS), 1))
     with tempfile.TemporaryDirectory(prefix="ladder-gate-") as folder:
@@ -168,8 +176,7 @@ def _out_of_sample(
             )
         except ValidationError as error:
             return missing(str(error))
-    chosen = f"{len(sets)} sets" if len(sets) > 1 else "one set: nothing was chosen"
-    told = f"{len(walk.folds)} tests since {walk.folds['test_from'].iloc[0]:%Y-%m-%d}, {chosen}"
+    told = f"{len(walk.folds)} tests since {walk.folds['test_from'].iloc[0]:%Y-%m-%d}, {len(sets)} sets"
     return Measured(measures.figure(walk.result, "sharpe"), told, measures.days_of(walk.result))
 
 
