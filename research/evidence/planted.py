@@ -5,7 +5,7 @@
 
 The market's returns have fat tails and no drift, but for what its field "signal" foretells, so that its strength is
 known. `SignalFollower` follows it: with an edge of 0 it has no skill. `CoinFlips` knows nothing: each number is another
-one, and the best of many looks as good as luck makes it. `Peeking` is told tomorrow's price.
+one, and the best of many looks as good as luck makes it. `Peeking` is told what will be.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ class CoinFlips(Strategy):
 
 @dataclass(frozen=True)
 class Peeking(Strategy):
-    """Long where the next bar rises: nobody can know, and a backtest does not notice."""
+    """Long for 72 bars where they will rise: nobody can know, and a backtest does not notice."""
 
     weight: float = 0.5
 
@@ -107,8 +107,9 @@ class Peeking(Strategy):
     def targets(self, market: Market) -> pd.DataFrame:
         """The weight, or nothing."""
         close = market.close.to_numpy()
-        ahead = np.concatenate((close[2:], close[-1:], close[-1:]))
-        return _where(market, ahead > np.concatenate((close[1:], close[-1:])), self.weight)
+        first = np.arange(len(close)) // HOLD * HOLD
+        last = np.minimum(first + HOLD, len(close) - 1)
+        return _where(market, close[last] > close[first], self.weight)
 
 
 def _where(market: Market, chosen: np.ndarray, weight: float) -> pd.DataFrame:
