@@ -40,7 +40,7 @@ VENUE = Venue(amount_step=1e-4, price_tick=1e-2, min_notional=10.0)
 
 @dataclass(frozen=True)
 class ZigZag(Strategy):
-    """Hold what rose in the last bar, which is half of the symbols: 90 % of equity, so that sales pay for purchases."""
+    """Hold what rose in the last bar, which is half of the symbols: `weight` of equity together."""
 
     weight: float = 0.9
 
@@ -49,9 +49,10 @@ class ZigZag(Strategy):
         return 2
 
     def targets(self, market: Market) -> pd.DataFrame:
-        share = self.weight / max(len(market.symbols) / 2, 1.0)
-        rose = market.close.gt(market.close.shift(1))
-        return rose.astype(float).mul(share).where(market.close.shift(1).notna())
+        close, share = market.close.to_numpy(), self.weight / max(len(market.symbols) / 2, 1.0)
+        weights = np.full(close.shape, np.nan)
+        weights[1:] = np.where(close[1:] > close[:-1], share, 0.0)
+        return pd.DataFrame(weights, index=market.index, columns=market.close.columns)
 
 
 def zigzag(symbols: int, bars: int) -> Market:
@@ -120,8 +121,8 @@ async def serve(symbols: int, bars: int) -> None:
 # The session's process.
 
 
-async def trade(symbols: int, turns: int, folder: Path) -> dict[str, np.ndarray]:
-    """Seconds of each counted turn, by part."""
+async def trade(symbols: int, turns: int, folder: Path, weight: float = 0.9) -> dict[str, np.ndarray]:
+    """Moments of each counted turn, in seconds; `weight` is the share of equity that is held."""
     import aiohttp
     import ccxt.pro
 
@@ -141,8 +142,21 @@ async def trade(symbols: int, turns: int, folder: Path) -> dict[str, np.ndarray]
     root = f"http://127.0.0.1:{port}/bench/"
     stamps: list[dict[str, float]] = []
 
+    async def written(session: Any, context: Any, sent: Any) -> None:  # noqa: ARG001  (what aiohttp calls)
+        if sent.url.path.startswith("/api/v3/order"):
+            stamps[-1].setdefault("wire first", time.perf_counter())
+            stamps[-1]["wire last"] = time.perf_counter()
+
     class Client(ccxt.pro.binance):  # type: ignore[misc]
-        """As it is, noting when the last candle was taken in."""
+        """As it is, noting when the last candle was taken in, and when orders were written to their sockets."""
+
+        def open(self, *args: Any) -> None:
+            if self.session is None:
+                super().open(*args)
+                trace = aiohttp.TraceConfig()
+                trace.on_request_chunk_sent.append(written)
+                trace.freeze()
+                self.session.trace_configs.append(trace)
 
         def handle_ohlcv(self, client: Any, message: Any) -> None:
             super().handle_ohlcv(client, message)
@@ -182,12 +196,12 @@ async def trade(symbols: int, turns: int, folder: Path) -> dict[str, np.ndarray]
 
         try:
             report = await run_live(
-                ZigZag(),
+                ZigZag(weight),
                 client,
                 list(market.symbols),
                 "1m",
                 cash=1_000_000.0,
-                journal=folder / f"{symbols}.sqlite",
+                journal=folder / f"{symbols}-{weight}.sqlite",
                 run="bench",
                 costs=Costs(fee=1e-4, slippage=1e-4),
                 venues=dict.fromkeys(market.symbols, VENUE),
@@ -209,23 +223,28 @@ async def trade(symbols: int, turns: int, folder: Path) -> dict[str, np.ndarray]
     return {name: np.array([one[name] for one in stamps[WARM:]]) for name in stamps[-1]}
 
 
-PARTS = ("opened", "heard", "known", "decided", "to go", "first", "last", "done")
+PARTS = ("opened", "heard", "known", "decided", "to go", "wire first", "first", "wire last", "last", "done")
 
 
-def show(symbols: int, at: dict[str, np.ndarray]) -> float:
-    """Print one size; its p99 from the written candle to the first order, seconds."""
+def show(words: str, symbols: int, at: dict[str, np.ndarray]) -> dict[str, float]:
+    """Print one case; by "first" and "last" order the p99 from the written candle on, seconds."""
     full = at["orders"] >= symbols
-    print(f"  {symbols} symbols: {len(full)} turns, {full.sum()} of them with an order of every symbol")
-    spans = {}
-    for since, words in (("opened", "candle written"), ("heard", "candle in")):
-        for until in ("first", "last"):
-            spans[since, until] = (at[until] - at[since])[full]
-            p50, p99 = np.quantile(spans[since, until], [0.5, 0.99]) * 1e3
-            print(f"    {words:<14} to {until:<5} order at the exchange   p50 {p50:8.2f} ms   p99 {p99:8.2f} ms")
+    print(f"  {symbols} symbols, {words}: {full.sum()} turns, each with an order of every symbol")
+    found = {}
+    for since, told in (("heard", "last candle in"), ("opened", "last candle written")):
+        for until, name in (
+            ("wire first", "first order sent"),
+            ("wire last", "last order sent"),
+            ("last", "last order at the exchange"),
+        ):
+            span = (at[until] - at[since])[full]
+            p50, p99 = np.quantile(span, [0.5, 0.99]) * 1e3
+            print(f"    {told:<19} to {name:<26}  p50 {p50:7.2f} ms   p99 {p99:7.2f} ms")
+            found[until] = p99 / 1e3
     steps = [np.median((at[end] - at[begin])[full]) * 1e3 for begin, end in zip(PARTS, PARTS[1:], strict=False)]
-    told = ", ".join(f"{end} {step:.2f}" for end, step in zip(PARTS[1:], steps, strict=True))
-    print(f"    parts (p50, ms): written -> {told}")
-    return float(np.quantile(spans["opened", "last"], 0.99))
+    parts = ", ".join(f"{end} {step:.2f}" for end, step in zip(PARTS[1:], steps, strict=True))
+    print(f"    parts (p50, ms): written -> {parts}")
+    return found
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -234,16 +253,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         asyncio.run(serve(int(given[1]), int(given[2])))
         return 0
     sizes = [int(one) for one in given] or list(TURNS)
-    print(f"closed bar to orders at the exchange ({os.cpu_count()} cores, server included)")
+    load = os.getloadavg()[0]
+    print(f"closed bar to orders at the exchange ({os.cpu_count()} cores, load before {load:.1f}, server included)")
     worst = {}
     with tempfile.TemporaryDirectory(prefix="ladder-bench-") as folder:
         for symbols in sizes:
-            turns = TURNS.get(symbols, 200) + WARM
-            worst[symbols] = show(symbols, asyncio.run(trade(symbols, turns, Path(folder))))
+            cases = {"cash pays, one wave": 0.45, "sales pay, two waves": 0.9} if symbols > 1 else {"one order": 0.9}
+            for words, weight in cases.items():
+                turns = TURNS.get(symbols, 200) + WARM
+                found = show(words, symbols, asyncio.run(trade(symbols, turns, Path(folder), weight)))
+                worst.setdefault(symbols, found)
     if 20 not in worst:
         return 0
-    met = worst[20] < GOAL
-    print(f"  {'met' if met else 'MISSED'}: 20 symbols, last order p99 {worst[20] * 1e3:.1f} ms, goal {GOAL * 1e3:g} ms")
+    met = worst[20]["last"] < GOAL
+    told = ", ".join(f"{order} order {p99 * 1e3:.1f} ms" for order, p99 in worst[20].items())
+    print(f"  {'met' if met else 'MISSED'}: 20 symbols in one wave, p99 {told}; goal below {GOAL * 1e3:g} ms")
     return 0 if met else 1
 
 

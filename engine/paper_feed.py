@@ -138,6 +138,7 @@ class StreamBroker(Broker):
         self._acts, self._awake = self._awake, turn.awake
         self._time_limit = self._limit if self._acts else 0
         super().next()
+        self._forget()
 
     def close(self, targets: list[float] | None, scale: list[float] | None) -> None:
         """The bar has closed; of what was meant for its open nothing is left where nobody is awake."""
@@ -147,6 +148,13 @@ class StreamBroker(Broker):
                     self._drop(column)
             targets = None
         super().close(targets, scale)
+
+    def _forget(self) -> None:
+        """Let go of orders that have ended: backtrader keeps each of them, and what belongs together, for ever."""
+        alive = {order.ref for order in self.pending}
+        for kept in (self._pchildren, self._ocos, self._ocol):
+            for ref in [ref for ref in kept if ref not in alive]:
+                del kept[ref]
 
     def waiting_amounts(self) -> dict[int, float]:
         """By column, the signed amounts that go at the next open."""

@@ -112,7 +112,8 @@ class PaperStream:
             raise ValidationError("paper with live prices: its orders go at the market; leave LimitOrders out")
         from engine.paper_feed import StreamBroker
 
-        self._run, self._given = run, list[Turn]()
+        self._run, self._times = run, list[int]()
+        self._values: list[np.ndarray] = []  # by bar: (5, N)
         self._told = {"fills": 0, "events": 0}
         self._handover = Handover()
         self._broker = StreamBroker(run=run, cash=run.cash, handover=self._handover)
@@ -144,13 +145,16 @@ class PaperStream:
         """
         if not self._thread.is_alive():
             raise ValidationError("paper with live prices: the stream is closed")
-        if self._given and time <= self._given[-1].time:
+        if self._times and time <= self._times[-1]:
             raise ValidationError(
-                f"paper with live prices: a bar of {_utc(time)} after that of {_utc(self._given[-1].time)}"
+                f"paper with live prices: a bar of {_utc(time)} after that of {_utc(self._times[-1])}"
             )
-        turn = Turn(time, dict(bars), None if targets is None else list(targets), scale, awake)
-        self._handover.give(turn)
-        self._given.append(turn)
+        self._handover.give(Turn(time, bars, targets, scale, awake))
+        self._times.append(time)
+        row = np.full((len(CANDLE_COLUMNS), len(self._run.market.symbols)), np.nan)
+        for column, bar in bars.items():
+            row[:, column] = bar
+        self._values.append(row)
         return self._close()
 
     def close(self) -> None:
@@ -169,12 +173,12 @@ class PaperStream:
     @property
     def rows(self) -> int:
         """Bars that were given."""
-        return len(self._given)
+        return len(self._times)
 
     def market(self) -> Market:
         """The bars that were given."""
         market = self._run.market
-        return market_of([(turn.time, turn.bars) for turn in self._given], market.symbols, market.timeframe)
+        return market_of(self._times, self._values, market.symbols, market.timeframe)
 
     def result(self) -> Result:
         """What `engine.paper` leaves on the same bars, where the same is decided on them."""
@@ -224,7 +228,7 @@ class PaperStream:
     def _verdict(self, event: dict[str, Any]) -> Verdict:
         decided, column = event["decided"], event["column"]
         return Verdict(
-            None if decided < 0 else self._given[decided].time,
+            None if decided < 0 else self._times[decided],
             None if column < 0 else column,
             guard.VERDICTS[event["verdict"]],
             guard.RULES[event["rule"]],
@@ -275,18 +279,14 @@ class Handover:
         self._turns.put(None)
 
 
-def market_of(turns: Sequence[tuple[int, Mapping[int, Bar]]], symbols: Sequence[str], timeframe: str) -> Market:
-    """Bars by time (ns) and column as a panel."""
-    values = np.full((len(CANDLE_COLUMNS), len(turns), len(symbols)), np.nan)
-    for row, (_, bars) in enumerate(turns):
-        for column, bar in bars.items():
-            values[:, row, column] = bar
-    times = np.array([time for time, _ in turns], dtype=np.int64)
-    index = pd.DatetimeIndex(times, name="time").tz_localize("UTC")
+def market_of(times: Sequence[int], rows: Sequence[np.ndarray], symbols: Sequence[str], timeframe: str) -> Market:
+    """Bars as a panel: opening times (ns), and by bar an array of (5, N) of candles, NaN where there is none."""
+    values = np.array(rows).reshape(len(times), len(CANDLE_COLUMNS), len(symbols))
+    index = pd.DatetimeIndex(np.array(times, dtype=np.int64), name="time").tz_localize("UTC")
     columns = pd.Index(symbols, name="symbol")
     fields = {
-        name: pd.DataFrame(table, index=index, columns=columns)
-        for name, table in zip(CANDLE_COLUMNS, values, strict=True)
+        name: pd.DataFrame(values[:, place].copy(), index=index, columns=columns)
+        for place, name in enumerate(CANDLE_COLUMNS)
     }
     return Market(fields, timeframe)
 

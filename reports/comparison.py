@@ -113,8 +113,8 @@ def compare(
     returns = pd.DataFrame({name: days.loc[first:last] for name, days in daily.items()})
     other = names[-1] if benchmark is not None else None
     columns = {
-        name: _shared(returns[name])
-        | (_against(returns[name], returns[other]) if other is not None and name != other else {})
+        name: shared_figures(returns[name])
+        | (figures_against(returns[name], returns[other]) if other is not None and name != other else {})
         | (_run(source) if isinstance(source, Result) else {})
         for name, source in zip(names, sources, strict=True)
     }
@@ -207,7 +207,8 @@ def _distinct(names: list[str]) -> list[str]:
     return out
 
 
-def _shared(daily: pd.Series) -> dict[str, Any]:
+def shared_figures(daily: pd.Series) -> dict[str, Any]:
+    """Return and risk of returns by day: the figures of `reports.figures.SHARED`."""
     growth = metrics.cagr(daily)
     deepest = metrics.max_drawdown((1.0 + daily).cumprod(), 1.0)
     return {
@@ -226,7 +227,7 @@ def _shared(daily: pd.Series) -> dict[str, Any]:
     }
 
 
-def _against(daily: pd.Series, benchmark: pd.Series) -> dict[str, Any]:
+def figures_against(daily: pd.Series, benchmark: pd.Series) -> dict[str, Any]:
     """Figures against a benchmark of the same days.
 
     Beta is cov(r, b) / var(b), the information ratio the Sharpe ratio of r - b (Grinold and Kahn, "Active Portfolio

@@ -22,12 +22,16 @@ _POLICY: Final = (
 )
 
 
-def document(title: str, body: str) -> str:
-    """The whole file round a body."""
-    style = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
+# A page that has no script runs none, whoever wrote the names in it.
+STATIC: Final = _POLICY.replace("script-src 'unsafe-inline'; ", "")
+
+
+def document(title: str, body: str, *, style: str = "", policy: str = _POLICY) -> str:
+    """The whole file round a body; `style` comes after the style that all reports share."""
+    style = Path(__file__).with_name("page.css").read_text(encoding="utf-8") + style
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1"><link rel="icon" href="data:,">'
         f"<title>{escape(title)}</title><style>{style}</style></head>\n<body><main>{body}</main></body></html>\n"
     )
@@ -54,7 +58,7 @@ def card(name: str, value: str, aside: str = "", tone: str = "") -> str:
 
 def rows_table(header: Sequence[str], rows: Iterable[Sequence[str]], kind: str = "plain") -> str:
     """A table of text; a row of one cell is the heading of a group. The names of "figures" wrap on a narrow page."""
-    head = "".join(f"<th>{_breakable(cell)}</th>" for cell in header)
+    head = "".join(f"<th>{breakable(cell)}</th>" for cell in header)
     body = "".join(
         f'<tr class="group"><th colspan="{len(header)}">{escape(row[0])}</th></tr>'
         if len(row) == 1
@@ -66,7 +70,7 @@ def rows_table(header: Sequence[str], rows: Iterable[Sequence[str]], kind: str =
     )
 
 
-def _breakable(text: str) -> str:
+def breakable(text: str) -> str:
     """Escaped text that may break after a bracket or an equals sign: "SmaCross(fast=20)" is one long word."""
     return escape(text).replace("(", "(<wbr>").replace("=", "=<wbr>")
 

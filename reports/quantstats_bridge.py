@@ -28,7 +28,7 @@ import logging
 import re
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -87,7 +87,11 @@ _PLOTS: Final = (
 
 
 def quantstats_section(
-    returns: pd.Series, benchmark: pd.Series | None = None, *, names: tuple[str, str] = ("Strategy", "Benchmark")
+    returns: pd.Series,
+    benchmark: pd.Series | None = None,
+    *,
+    names: tuple[str, str] = ("Strategy", "Benchmark"),
+    plots: Collection[str] = _PLOTS,
 ) -> str:
     """An HTML fragment with quantstats' metrics and plots (inline SVG, nothing loaded from anywhere).
 
@@ -95,6 +99,7 @@ def quantstats_section(
         returns: by UTC day, every calendar day, as `daily_returns` gives them.
         benchmark: the same days; left out where it does not vary.
         names: short titles of the two in plots and table.
+        plots: which of its plots are shown; without any there is the table alone.
 
     Raises:
         ValidationError: the days are not consecutive UTC days, not those of the benchmark, or a return is not finite.
@@ -115,14 +120,16 @@ def quantstats_section(
         note = f'<p class="note">{names[1]} is left out of this part: its daily returns do not vary.</p>'
         other = None
     page = _render(days, other, names)
-    metrics, *plots = page.split(_CUT)
-    drawn = dict(zip(_PLOTS, plots, strict=True))
+    metrics, *pictured = page.split(_CUT)
+    drawn = {name: plot for name, plot in zip(_PLOTS, pictured, strict=True) if name in plots}
     if len(days) < _ROLLING_DAYS:
         drawn = {name: plot for name, plot in drawn.items() if not name.startswith("rolling")}
     pictures = "".join(f"<figure>{_inline_svg(plot)}</figure>" for plot in drawn.values() if "<svg" in plot)
     table, missing = _without_wrong_rows(metrics)
     reasons = "".join(f"<li><b>{name}</b>: {LEFT_OUT[name]}</li>" for name in missing)
     why = f"<details><summary>{len(missing)} of its figures are left out</summary><ul>{reasons}</ul></details>"
+    if not pictures:
+        return f'{note}<div class="metrics">{table}{why}</div>'
     return (
         f'{note}<div class="quantstats"><div class="plots">{pictures}</div>'
         f'<div class="metrics">{table}{why}</div></div>'

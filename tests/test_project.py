@@ -24,7 +24,11 @@ PUBLIC = {
         *("Costs", "Exits", "LimitOrders", "Result", "RiskLimits", "SquareRootImpact", "Strategy", "Venue"),
         *("backtest", "check_causality", "paper"),
     ),
-    "reports": ("compare", "hold", "parity", "tearsheet"),
+    "engine.live": ("run_live", "run_paper_live"),
+    "reports": (
+        *("Evidence", "Measured", "Override", "Policy", "Verdict", "compare", "demote", "gate", "hold", "keep_verdict"),
+        *("parity", "promote", "read_policy", "subject_of", "tearsheet"),
+    ),
     "reports.hummingbot": (
         *("ControllerBaseline", "read_controller", "equal_terms", "run_real", "check_baseline"),
         *("read_trades", "baseline_from_trades"),
@@ -33,7 +37,7 @@ PUBLIC = {
     "research.models": ("QuantileModel", "WalkForwardPlan", "walk_forward_predictions", "model_report"),
     "research.strategies": ("QuantileSignal", "SmaCross", "SmaRsi"),
 }
-GPL_FILES = {"engine/event_driven.py", "engine/paper_broker.py"}
+GPL_FILES = {"engine/event_driven.py", "engine/paper_broker.py", "engine/paper_feed.py"}
 
 
 def modules_after(code: str) -> set[str]:
@@ -70,7 +74,9 @@ def test_public_name_can_be_imported_and_is_listed(module, name):
     assert name in package.__all__
 
 
-@pytest.mark.parametrize("module", ["data", "engine", "reports", "research", "research.strategies"])
+@pytest.mark.parametrize(
+    "module", ["data", "engine", "engine.live.paper_live", "reports", "research", "research.strategies"]
+)
 def test_import_of_a_package_loads_no_heavy_library(module):
     assert modules_after(f"import {module}").isdisjoint(HEAVY)
 

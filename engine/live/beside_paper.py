@@ -48,7 +48,7 @@ def beside_paper(
     wanted = paper(begun, market, **terms).orders
     wanted = wanted[wanted["decided_at"] < last]
     traded = [
-        Traded(intent, sum_of(fill.amount for fill in fills), float(average_price(fills) or "nan"))
+        Traded(intent, sum_of(fill.amount for fill in fills), float(average_price(tuple(fills)) or "nan"))
         for intent, fills in orders
         if fills and intent.bar < last.value
     ]

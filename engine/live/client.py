@@ -56,7 +56,7 @@ def live_client(exchange_id: str, keys: Keys | None, *, rehearsal: str | None = 
         raise ValidationError(f"{exchange_id}: ccxt {ccxt.__version__} streams no candles of several symbols from it")
     if exchange.has.get(kind) is False:
         raise ValidationError(f"{exchange_id}: has no {'perpetuals' if perpetual else 'spot markets'}")
-    _set_up(exchange, kind)
+    set_up(exchange, kind)
     if rehearsal is not None:
         told = ask_rehearsal(rehearsal)
         if (told["exchange"], told["perpetual"]) != (exchange_id, perpetual):
@@ -113,8 +113,16 @@ def _place(url: str) -> tuple[str, int]:
     return HERE[0], port
 
 
-def _set_up(exchange: Any, kind: str) -> None:
-    """No repeats, and only the markets of one kind: their list is what takes the time at the start."""
+def set_up(exchange: Any, kind: str) -> None:
+    """No repeats, and only the markets of one kind: their list is what takes the time at the start.
+
+    Nor what a session never asks for: Binance's currencies and margin pairs, which a key without those rights cannot
+    read.
+
+    Args:
+        exchange: of ccxt.
+        kind: "spot" or "swap".
+    """
     exchange.options["defaultType"] = kind
     exchange.options["maxRetriesOnFailure"] = 0
     for nested in exchange.options.values():
@@ -123,6 +131,9 @@ def _set_up(exchange: Any, kind: str) -> None:
     markets = exchange.options.get("fetchMarkets")
     if exchange.id in ("binance", "bybit") and isinstance(markets, dict):
         markets["types"] = ["linear" if kind == "swap" else "spot"]
+    if exchange.id == "binance":
+        exchange.options["fetchMargins"] = False
+        exchange.has["fetchCurrencies"] = False
 
 
 def _rehearsal_keys() -> Keys | None:

@@ -98,6 +98,12 @@ class Desk:
                     found.append(column)
         return found
 
+    def drop_decided(self) -> None:
+        """Forget what the strategy has decided for an open that is over; what a loss limit closes still waits."""
+        for column, waiting in list(self.waiting.items()):
+            if waiting.reason < reasons.STOP_LOSS:
+                del self.waiting[column]
+
     def drop_enlarging(self) -> list[int]:
         """Forget what waits and would do more than close or reduce a position; its columns."""
         dropped = []

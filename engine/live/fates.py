@@ -25,7 +25,7 @@ class Fate(NamedTuple):
     kind: str
     on: str
     outcome: str
-    count: int
+    times: int
 
 
 def fates(

@@ -121,17 +121,8 @@ class Gateway(AccountReader):
         if not intents:
             return []
         fresh = self._journal.intend(self._run, intents, sent=self._request())
-        tasks: list[asyncio.Task[OrderReport]] = []
-        try:
-            for intent in intents:
-                way = self._guarded(intent, fresh=intent.client_id in fresh, resend=True)
-                tasks.append(asyncio.create_task(way))
-                await asyncio.sleep(0)  # it is on the wire before the next one is signed
-            reports = await asyncio.gather(*tasks, return_exceptions=True)
-        finally:
-            for task in tasks:
-                task.cancel()  # of those that are not done, as we are cancelled ourselves
-            await asyncio.gather(*tasks, return_exceptions=True)
+        tasks = [self._guarded(intent, fresh=intent.client_id in fresh, resend=True) for intent in intents]
+        reports = await asyncio.gather(*tasks, return_exceptions=True)
         for report in reports:
             if isinstance(report, BaseException):
                 raise report

@@ -33,6 +33,7 @@ from data.errors import LadderError
 from data.market import Market
 from engine.costs import Costs
 from engine.limits import RiskLimits
+from engine.live.client import set_up
 from engine.live.clock import standing
 from engine.live.safety import Stop
 from engine.live.start import run_live
@@ -83,6 +84,7 @@ class Job:
         client = getattr(ccxt.pro, self.exchange)(
             {"apiKey": "rehearsal", "secret": "rehearsal", "enableRateLimit": False}
         )
+        set_up(client, "spot")
         client.urls["api"] = dict(self.urls)
         return client
 

@@ -16,6 +16,7 @@ from engine import reasons
 from engine.live.desk import Filled
 from engine.live.halting import FLATTEN, Ended, cancel_all, close_all
 from engine.live.order_state import sum_of
+from engine.live.placing import Resting, SessionHaltedError
 
 if TYPE_CHECKING:
     from engine.live.session import Session
@@ -39,22 +40,20 @@ async def halt(session: Session) -> None:
     Raises:
         SessionHaltedError: something could not be ended; the journal's last incident says what.
     """
-    from engine.live.session import Resting, SessionHaltedError
-
     stop, desk, journal, name = session.stop, session.desk, session.journal, session.name
     dropped = [session._symbol(column) for column in sorted(desk.waiting)]
     journal.record_incident(name, "stopping", {"why": stop.why, "flatten": stop.flatten, "not sent": dropped})
     desk.waiting.clear()
-    ended = await _cancelled(session, Resting)
+    ended = await _cancelled(session)
     spared = stop.spares_barriers
     stop.look_again()
     if spared and not stop.spares_barriers:  # asked for more meanwhile
-        ended = await _cancelled(session, Resting)
+        ended = await _cancelled(session)
     if stop.flatten:
         marks = {symbol: desk.account.holdings[at].mark for at, symbol in enumerate(session.window.symbols)}
         bar = desk.account.now
         await close_all(session.gateway, journal, name, ended, venues=session.venues, prices=marks, bar=bar)
-        _book_late(session, Resting)
+        _book_late(session)
     journal.record_bar_done(name, desk.account.now, session._state())
     told = {"why": stop.why, "flatten": stop.flatten, "barriers": "kept" if stop.spares_barriers else "cancelled"}
     journal.record_incident(name, "stopped", {**told, "done": str(ended), "left": ended.left})
@@ -65,11 +64,11 @@ async def halt(session: Session) -> None:
         )
 
 
-async def _cancelled(session: Session, resting: type) -> Ended:
+async def _cancelled(session: Session) -> Ended:
     ended = Ended()
     spared = [item.intent.client_id for item in session.resting.values()] if session.stop.spares_barriers else []
     await cancel_all(session.gateway, session.journal, session.name, ended, spare=spared)
-    _book_late(session, resting)
+    _book_late(session)
     return ended
 
 
@@ -78,14 +77,12 @@ def catch_up(session: Session) -> None:
 
     Orders of a turn that was interrupted, without any of that, are left to the turn, which is done again.
     """
-    from engine.live.session import Resting
-
     journal, account, totals = session.journal, session.desk.account, session.tally.totals
     late = [journal.intent(name) for name in journal.late_order_ids(session.name, session.known_orders)]
     adjustments = journal.adjustments(session.name, session.adjusted)
     if not adjustments and not any(intent is not None and intent.leg == FLATTEN for intent in late):
         return
-    _book_late(session, Resting)
+    _book_late(session)
     before = account.equity()
     for item in adjustments:
         totals[item.currency] = sum_of((totals[item.currency], item.amount))
@@ -108,7 +105,7 @@ async def cover(session: Session) -> None:
         session.uncovered.discard(column)
 
 
-def _book_late(session: Session, resting: type) -> None:
+def _book_late(session: Session) -> None:
     """Book what orders have filled that no turn has booked: those the state does not know, and barriers."""
     journal, gateway, tally = session.journal, session.gateway, session.tally
     for column in list(session.resting):
@@ -125,4 +122,4 @@ def _book_late(session: Session, resting: type) -> None:
             session.desk.left(column, filled, reasons.TARGET, tally.held(intent.symbol), tally.cash)
             session.uncovered.add(column)
         if intent.leg == "barriers" and not report.state.final:
-            session.resting[column] = resting(intent, trailing=False)
+            session.resting[column] = Resting(intent, trailing=False)

@@ -21,7 +21,6 @@ the exchange's clock; a lookup that begins later and finds nothing is certain, o
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import math
 import re
@@ -36,6 +35,8 @@ from engine.live.treatments import Treatment
 
 PREFIX: Final = "ldr-"
 LONGEST_ID: Final = 36  # Binance's limit; two of them are kept for the legs of an OCO order
+_LETTERS: Final = 26  # of an id, after the prefix
+_ALPHABET: Final = "abcdefghijklmnopqrstuvwxyz234567"  # of base32, RFC 4648
 _ID: Final = re.compile(r"[A-Za-z0-9_-]{1,34}")
 _PLAIN: Final = re.compile(r"[0-9]+(\.[0-9]+)?")
 _WIDE: Final = Context(prec=200)  # a sum of amounts and prices is exact in it
@@ -111,8 +112,8 @@ def client_id(run: str, bar: int, symbol: str, leg: str, attempt: int = 0) -> st
         "ldr-" and 26 characters of [a-z2-7] (130 bits of SHA-256).
     """
     parts = "\x1f".join((run, str(bar), symbol, leg, str(attempt)))
-    digest = hashlib.sha256(parts.encode()).digest()
-    return PREFIX + base64.b32encode(digest).decode("ascii").lower()[:26]
+    number = int.from_bytes(hashlib.sha256(parts.encode()).digest()) >> (256 - 5 * _LETTERS)
+    return PREFIX + "".join([_ALPHABET[number >> shift & 31] for shift in range(5 * _LETTERS - 5, -1, -5)])
 
 
 @dataclass(frozen=True)

@@ -16,25 +16,34 @@ Not in it: funding of perpetuals, whose rates nobody knows ahead, and orders tha
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import difflib
 import logging
+import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import pandas as pd
 
 from data.errors import ValidationError
 from data.market import Market
+from data.timeframe import parse_timeframe
 from engine.costs import Costs
 from engine.limits import RiskLimits
+from engine.live.account_lock import who_says_so
 from engine.live.bars import BarWindow
 from engine.live.books import currencies
+from engine.live.clock import ExchangeClock
 from engine.live.final_feed import FinalFeed
 from engine.live.paper_journal import PaperBar, PaperJournal
 from engine.live.paper_session import PaperSession
+from engine.live.permission import is_rehearsal
 from engine.live.safety import Stop, refuse_if_killed
-from engine.live.start import answered
+from engine.live.start import STARTED, answered
 from engine.paper_stream import PaperStream, market_of
 from engine.result import Result
 from engine.run import lay_ground, plain
@@ -43,6 +52,8 @@ from engine.venue import Venue
 
 _LOG = logging.getLogger(__name__)
 _SPARE: Final = 200  # bars beyond the warm-up, as in a window
+_LATE: Final = 10.0  # seconds after an open that a decision may take, whatever the bar's length
+_SIGN: Final = 10.0  # seconds between signs of life in the journal
 _NO_FUNDING: Final = "funding of perpetuals is not charged"
 
 
@@ -99,6 +110,8 @@ async def run_paper_live(
     run: str,
     costs: Costs | None = None,
     venues: Mapping[str, Venue] | None = None,
+    leverage: float = 1.0,
+    maintenance_margin: float = 0.0,
     risk: RiskLimits | None = None,
     enrich: Callable[[Market], Market] | None = None,
     extra_bars: int = 0,
@@ -106,6 +119,8 @@ async def run_paper_live(
     when_ready: Callable[[bool], Awaitable[None]] | None = None,
     stop: Stop | None = None,
     grace: float = 0.5,
+    late_after: float = 0.02,
+    clock: Callable[[], int] | None = None,
 ) -> PaperLiveReport:
     """Trade a strategy on paper with an exchange's live prices until it is stopped.
 
@@ -119,6 +134,8 @@ async def run_paper_live(
         run: its name.
         costs: fees, slippage and borrowing; None for `Costs()`.
         venues: rules by symbol; None for the exchange's own, as they were when the run began.
+        leverage: of perpetuals, where the venues are the exchange's own.
+        maintenance_margin: of them, fraction of notional: ccxt's markets do not state it.
         risk: limits on orders.
         enrich: adds forecasts and daily values to the bars.
         extra_bars: that `enrich` needs beyond the strategy's warm-up: `ModelPredictions.warmup` for a model.
@@ -127,6 +144,9 @@ async def run_paper_live(
             earlier process of this run.
         stop: how it is ended from outside. What is held stays so, on paper: there is nothing to cancel or to flatten.
         grace: seconds that symbols have to begin a bar, once one of them has.
+        late_after: fraction of a bar, but at least ten seconds, after whose passing its open is gone: nothing is
+            decided for it.
+        clock: the time by which that is told, ns; None for the exchange's own. `clock.standing` for a replay.
 
     Raises:
         FetchError: the exchange cannot be reached, or has no candles of a symbol.
@@ -139,14 +159,22 @@ async def run_paper_live(
         refuse_if_killed(stop.kill_file)
     with PaperJournal(journal) as book:
         await answered(exchange.load_markets)
-        rules = _venues(exchange, symbols, venues)
+        times = ExchangeClock(exchange)
+        if clock is None:
+            await answered(times.check)
+        rules = _venues(exchange, symbols, venues, leverage, maintenance_margin)
         terms = _terms(strategy, symbols, timeframe, cash, costs or Costs(), risk, rules)
+        terms |= {"rehearsal": is_rehearsal(exchange)}
+        terms |= {} if venues else {"leverage": float(leverage), "maintenance_margin": float(maintenance_margin)}
         begun = book.take_up(run, exchange.id, terms)
         rules = _same_terms(run, begun, terms, rules, venues)
+        _state_start(book, run, symbols, stop)
         if any(venue.shorts for venue in rules.values()):
             _LOG.warning("%s: %s", run, _NO_FUNDING)
         feed = FinalFeed(exchange, symbols, timeframe, grace=grace)
         rows = max(strategy.warmup, 1) + extra_bars
+        late = max(late_after * parse_timeframe(timeframe).total_seconds(), _LATE)
+        signs = asyncio.create_task(_live_signs(book, run), name="signs of life")
         try:
             known = list(book.executed(run, symbols))
             bars = await feed.start(2 if known else rows + _SPARE)
@@ -157,10 +185,22 @@ async def run_paper_live(
             ground = lay_ground(market, cash, costs or Costs(), rules, risk, None)
             with PaperStream(ground.run(strategy)) as stream:
                 session = PaperSession(
-                    strategy, stream, BarWindow(bars, rows), feed, book, run, rules, stop, enrich, after_turn
+                    strategy,
+                    stream,
+                    BarWindow(bars, rows),
+                    feed,
+                    book,
+                    run,
+                    rules,
+                    stop,
+                    enrich,
+                    after_turn,
+                    clock or times.now,
+                    late,
                 )
                 if known:
                     session.replay(known)
+                    known.clear()  # a year of them is not to be carried along
                 else:
                     session.begin(bars)
                 if when_ready is not None:
@@ -168,7 +208,24 @@ async def run_paper_live(
                 await session.run()
                 return _report(session, exchange.id)
         finally:
+            signs.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await signs
             await feed.close()
+
+
+async def _live_signs(book: PaperJournal, run: str) -> None:
+    """Write down, every few seconds, that the process lives."""
+    while True:
+        book.heartbeat(run)
+        await asyncio.sleep(_SIGN)
+
+
+def _state_start(book: PaperJournal, run: str, symbols: Sequence[str], stop: Stop) -> None:
+    """Write down that a process of the run starts, for those who look at the journal or want to stop it."""
+    kill_file = "" if stop.kill_file is None else str(stop.kill_file.resolve())
+    told = {"symbols": list(symbols), "kill_file": kill_file, "pid": os.getpid(), "paper": True}
+    book.state_that(run, STARTED, who_says_so(), told)
 
 
 def _check(strategy: Strategy, symbols: Sequence[str], cash: float, run: str) -> None:
@@ -183,10 +240,21 @@ def _check(strategy: Strategy, symbols: Sequence[str], cash: float, run: str) ->
         raise ValidationError(f"run_paper_live: expected a Strategy, got {strategy!r}")
 
 
-def _venues(exchange: Any, symbols: Sequence[str], venues: Mapping[str, Venue] | None) -> dict[str, Venue]:
+def _venues(
+    exchange: Any,
+    symbols: Sequence[str],
+    venues: Mapping[str, Venue] | None,
+    leverage: float,
+    maintenance_margin: float,
+) -> dict[str, Venue]:
+    unknown = [symbol for symbol in symbols if symbol not in exchange.markets]
+    if unknown:
+        near = ", ".join(difflib.get_close_matches(unknown[0], exchange.markets, n=3))
+        raise ValidationError(f"{exchange.id}: has no market {unknown[0]!r}" + (f"; it has {near}" if near else ""))
     if venues is None:
+        chosen = {"leverage": leverage, "maintenance_margin": maintenance_margin}
         mode = exchange.precisionMode
-        return {symbol: Venue.from_ccxt(exchange.market(symbol), precision_mode=mode) for symbol in symbols}
+        return {symbol: Venue.from_ccxt(exchange.market(symbol), precision_mode=mode, **chosen) for symbol in symbols}
     missing = [symbol for symbol in symbols if symbol not in venues]
     if missing:
         raise ValidationError(f"run_paper_live: venues lack {', '.join(missing)}; give one for each symbol, or None")
@@ -252,9 +320,9 @@ def _venue_of(told: Mapping[str, Any]) -> Venue:
 
 def _last_bars(known: Sequence[PaperBar], symbols: Sequence[str], timeframe: str, rows: int) -> Market:
     """The newest bars of a journal."""
-    place = {symbol: column for column, symbol in enumerate(symbols)}
-    turns = [(row.time, {place[symbol]: bar for symbol, bar in row.bars.items()}) for row in known[-rows:]]
-    return market_of(turns, symbols, timeframe)
+    newest, missing = known[-rows:], (float("nan"),) * 5
+    values = [np.array([row.bars.get(symbol, missing) for symbol in symbols]).T for row in newest]
+    return market_of([row.time for row in newest], values, symbols, timeframe)
 
 
 def _report(session: PaperSession, exchange: str) -> PaperLiveReport:

@@ -2,14 +2,15 @@
 
 At each turn: bars that nobody was awake for are executed without a decision; the bar that has closed goes into the
 window and the strategy decides on it, once; the paper broker executes the bar and takes the decision; both go into the
-journal in one transaction. A process that dies before that has done nothing: the next one does the turn again.
+journal in one transaction. A process that dies before that has done nothing: the next one does the turn again. A turn
+that comes late, by the exchange's clock, is one that nobody was awake for: its orders could not have had that open.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -28,6 +29,7 @@ from engine.strategy import Strategy
 from engine.venue import Venue
 
 _LOG = logging.getLogger(__name__)
+_NS_PER_SECOND: Final = 1_000_000_000
 
 
 class PaperSession:
@@ -52,12 +54,13 @@ class PaperSession:
         stop: Stop,
         enrich: Callable[[Market], Market] | None,
         after_turn: Callable[[int], Awaitable[bool | None]] | None,
+        clock: Callable[[], int],
+        late_after: float,
     ) -> None:
         self.strategy, self.stream, self.window, self.feed = strategy, stream, window, feed
         self.journal, self.name, self.venues, self.stop = journal, name, venues, stop
-        self.enrich, self.after_turn = enrich, after_turn
+        self.enrich, self.after_turn, self.clock, self.late_after = enrich, after_turn, clock, late_after
         self.turns = self.slept = self.first = 0
-        self._late = False
         self.held: tuple[float, ...] = (0.0,) * len(window.symbols)
 
     def begin(self, bars: Market) -> None:
@@ -73,6 +76,7 @@ class PaperSession:
             close = self.stream.step(time, self._columns(prices), None)
             rows.append(PaperBar(time, KNOWN, prices, close.equity, self.feed.open_time))
         self.journal.record_bars(self.name, self.window.symbols, rows)
+        self.journal.record_bar_done(self.name, self.feed.open_time)
         self.first = len(rows)
 
     def replay(self, known: Sequence[PaperBar]) -> None:
@@ -90,7 +94,6 @@ class PaperSession:
                 )
         self.first = sum(row.kind == KNOWN for row in known)
         self.slept = sum(row.kind == SLEPT for row in known)
-        self._late = self.feed.behind
 
     async def run(self) -> None:
         """Turn by turn, until stopped."""
@@ -102,31 +105,41 @@ class PaperSession:
             if self.after_turn is not None and await self.after_turn(turn.opened) is False:
                 return
         if self.stop.asked():
-            self.journal.record_incident(self.name, "stopped", {"why": self.stop.why, "held": list(self.held)})
-            _LOG.info("%s: stopped by %s", self.name, self.stop.why)
+            told = {"why": self.stop.why, "done": "nothing is on an exchange", "barriers": "on paper", "left": []}
+            self.journal.record_incident(self.name, "stopped", {**told, "held": list(self.held)})
+            _LOG.info("%s: stopped by %s; what it holds it keeps, on paper", self.name, self.stop.why)
 
     def take(self, turn: Turn) -> None:
         """A bar has closed: execute it, decide, and write both down."""
-        rows, closes = [], []
-        for time, bars in turn.missed:
-            self.window.add(time, bars)
-            closes.append(self._step(time, bars, None, awake=False))
-            rows.append(PaperBar(time, SLEPT, bars, closes[-1].equity, turn.opened))
-        self.window.add(turn.closed, turn.bars)
-        decision = decide(self.strategy, self.window.market(), self.enrich, self.venues)
-        close = self._step(turn.closed, turn.bars, decision, awake=True)
-        rows.append(PaperBar(turn.closed, DECIDED, turn.bars, close.equity, turn.opened, decision))
-        verdicts = [self._told(one) for past in (*closes, close) for one in past.verdicts]
+        done: list[tuple[PaperBar, Close]] = [self._sleep(time, bars, turn.opened) for time, bars in turn.missed]
+        late = (self.clock() - turn.opened) / _NS_PER_SECOND
+        if late > self.late_after:
+            # Its orders would be booked at an open that is gone.
+            done.append(self._sleep(turn.closed, turn.bars, turn.opened))
+        else:
+            self.window.add(turn.closed, turn.bars)
+            decision = decide(self.strategy, self.window.market(), self.enrich, self.venues)
+            close = self._step(turn.closed, turn.bars, decision, awake=True)
+            done.append((PaperBar(turn.closed, DECIDED, turn.bars, close.equity, turn.opened, decision), close))
+            self.turns += 1
+        rows, closes = zip(*done, strict=True)
+        verdicts = [self._told(one) for close in closes for one in close.verdicts]
         self.journal.record_bars(self.name, self.window.symbols, rows, verdicts)
-        if self._late or turn.missed:
-            # Its orders are booked at the open of a bar that has been open for longer than a decision takes.
-            self.journal.record_incident(self.name, "decided late", {"bar": turn.closed, "opened": turn.opened})
-        beat = {"bar": turn.closed, "equity": close.equity, "held": list(close.held)}
-        self.journal.record_bar_done(self.name, turn.opened, {"paper": beat}, beat=beat)
-        self.turns, self.slept, self._late = self.turns + 1, self.slept + len(turn.missed), False
-        for missed, one in zip(turn.missed, closes, strict=True):
-            _LOG.warning("%s", self._line(missed[0], one) + "; nobody decided on it")
-        _LOG.info("%s", self._line(turn.closed, close))
+        beat = {"bar": turn.closed, "late": max(late, 0.0), "equity": closes[-1].equity, "held": list(closes[-1].held)}
+        self.journal.record_bar_done(self.name, turn.opened, beat=beat)
+        self.journal.tidy()
+        for row, close in done:
+            if row.kind == SLEPT:
+                self.slept += 1
+                _LOG.warning("%s; nobody decided on it", self._line(row.time, close))
+            else:
+                _LOG.info("%s", self._line(row.time, close))
+
+    def _sleep(self, time: int, bars: Mapping[str, Bar], opened: int) -> tuple[PaperBar, Close]:
+        """A bar that closed while nobody was awake."""
+        self.window.add(time, bars)
+        close = self._step(time, bars, None, awake=False)
+        return PaperBar(time, SLEPT, bars, close.equity, opened), close
 
     def _step(self, time: int, bars: Mapping[str, Bar], decision: Decision | None, *, awake: bool) -> Close:
         targets, scale = (None, None) if decision is None else (decision.targets, decision.scale)

@@ -1,6 +1,6 @@
 """Whether a run may trade on a real account: by the gate's promotion of its strategy, or because a person says so.
 
-    permission = require_promotion(terms)                       # raises: there are no records yet
+    permission = require_promotion(terms, find)                 # by what finds the gate's records
     permission = accept_unpromoted(terms, typed, who="ada")     # the very sentence, typed
     await run_live(..., permission=permission)
 
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -77,16 +77,22 @@ class Permission:
     detail: Mapping[str, Any] = field(default_factory=dict)
 
 
-def require_promotion(terms: Terms) -> Permission:
+def require_promotion(terms: Terms, find: Callable[[Terms], Permission | None] | None = None) -> Permission:
     """The promotion of a strategy by the gate: the one place that asks for it.
 
+    Args:
+        terms: what is to go live.
+        find: looks for the gate's record of these terms; None where there are no records to look for.
+
     Raises:
-        PermissionDeniedError: there is none. There are no such records yet, so always.
+        PermissionDeniedError: there is none.
     """
+    found = None if find is None else find(terms)
+    if found is not None:
+        return found
     raise PermissionDeniedError(
-        f"run {terms.run!r}: {terms.strategy} has no promotion record (the gate that writes them is not built yet); "
-        "rehearse it (`ladder rehearse`), trade it on paper (`ladder paper --live`), or take the risk upon yourself: "
-        "`--i-accept-unpromoted`"
+        f"run {terms.run!r}: {terms.strategy} has no promotion to live trading; rehearse it (`ladder rehearse`), trade "
+        "it on paper (`ladder paper --live`), or take the risk upon yourself: `--i-accept-unpromoted`"
     )
 
 

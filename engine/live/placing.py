@@ -119,15 +119,14 @@ class Placing:
         Raises:
             SessionHaltedError: nobody can say what became of one.
         """
-        asks = {intent.client_id: ask for ask, leg in orders if (intent := self._market(ask, leg)) is not None}
-        intents = [intent for ask, leg in orders if (intent := self._market(ask, leg)) is not None]
-        reports = await self.gateway.place_many(intents)
-        for report in reports:
-            self._book(report, asks[report.intent.client_id])
+        pairs = [(ask, intent) for ask, leg in orders if (intent := self._market(ask, leg)) is not None]
+        reports = await self.gateway.place_many([intent for _, intent in pairs])
+        for (ask, _), report in zip(pairs, reports, strict=True):
+            self._book(report, ask)
         self._halt_on_unknown(reports)
-        for report in reports:
-            if report.treatment is Treatment.CUT_TO_FUNDS and report.intent.side == "buy":
-                await self._send_payable(report.intent, asks[report.intent.client_id])
+        for (ask, intent), report in zip(pairs, reports, strict=True):
+            if report.treatment is Treatment.CUT_TO_FUNDS and intent.side == "buy":
+                await self._send_payable(intent, ask)
 
     def _market(self, ask: Ask, leg: str, attempt: int = 0, amount: str = "") -> OrderIntent | None:
         """An order at the market; None where nothing is left of it in whole steps."""
@@ -200,9 +199,9 @@ class Placing:
                 column = self._column(intent.symbol)
                 self.desk.levels(column)
                 self.resting[column] = Resting(intent, self.desk.account.holdings[column].trailing)
-                report = await self.gateway.look_up(intent)
-                if report is not None:
-                    self._took_back(column, report)
+                found = await self.gateway.look_up(intent)
+                if found is not None:
+                    self._took_back(column, found)
         return {self._column(intent.symbol) for intent in written}
 
     # Barriers on the exchange.

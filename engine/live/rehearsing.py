@@ -121,7 +121,7 @@ class Rehearsal:
             if len(values):
                 p50, p99 = np.quantile(values, [0.5, 0.99]) * 1e3
                 lines.append(f"  close to {name:<9} p50 {p50:.1f} ms, p99 {p99:.1f} ms")
-        lines += [f"    {one.count:>5} {one.kind} on {one.on}: {one.outcome}" for one in self.fates]
+        lines += [f"    {one.times:>5} {one.kind} on {one.on}: {one.outcome}" for one in self.fates]
         return "\n".join(
             [*lines, *(f"  NOT: {one}" for one in self.broken), *(f"  {one}" for one in self.differences[:3])]
         )

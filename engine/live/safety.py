@@ -16,7 +16,6 @@ takes it away (`ladder live reset`): a session does not start beside one. A sign
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import logging
 import signal
@@ -109,8 +108,8 @@ class Stop:
         finally:
             for one in (task, ended):
                 one.cancel()
-                with contextlib.suppress(asyncio.CancelledError, Exception):
-                    await one
+            # Not awaited one by one with their cancellations suppressed: ours may come meanwhile.
+            await asyncio.gather(task, ended, return_exceptions=True)
 
 
 def write_kill(path: Path, *, why: str, flatten: bool, cancel: bool = True, who: str = "") -> None:

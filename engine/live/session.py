@@ -19,15 +19,11 @@ same, so that an order that went is found and not sent again. Turns that it slep
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from decimal import Decimal
 from typing import Any
-
-import numpy as np
-import pandas as pd
 
 from data.errors import LadderError, ValidationError
 from data.market import Market
@@ -35,8 +31,9 @@ from engine import guard
 from engine.live import off_turn
 from engine.live.account_stream import AccountStream
 from engine.live.bars import Bar
+from engine.live.deciding import decide
 from engine.live.feed import CandleFeed, Turn
-from engine.live.placing import Clock, Placing, Resting, SessionHaltedError, TurnTimes
+from engine.live.placing import Clock, Placing, Resting, TurnTimes
 from engine.strategy import Strategy, label
 
 _LOG = logging.getLogger(__name__)
@@ -131,29 +128,23 @@ class Session(Placing):
 
     def _decided(self, bar: int) -> tuple[list[float] | None, list[float] | None]:
         """The targets of a closed bar, and the scale of its barriers: decided once, then read from the journal."""
-        market = self.window.market()
-        if self.enrich is not None:
-            market = self.enrich(market)
-        symbols = list(market.symbols)
-        inputs = _digest(market)
-        targets = self.strategy.decide(market)[symbols].tolist()
-        scales = self.strategy.scale(market)
-        scale = None
-        if scales is not None:
-            scale = [1.0 if value != value else float(value) for value in scales.iloc[-1][symbols]]
+        decision = decide(self.strategy, self.window.market(), self.enrich, self.venues)
+        symbols = self.window.symbols
         before = {symbol: target for time, symbol, target, _ in self.journal.decisions_at(self.name, bar)}
         if before:  # a turn that is done again: what was decided stands, whatever came in since
-            return [before.get(symbol, float("nan")) for symbol in symbols], scale
-        self.journal.record_decisions(self.name, bar, dict(zip(symbols, targets, strict=True)), inputs)
-        return targets, scale
+            return [before.get(symbol, float("nan")) for symbol in symbols], decision.scale
+        taken = dict(zip(symbols, decision.targets, strict=True))
+        self.journal.record_decisions(self.name, bar, taken, decision.inputs)
+        return decision.targets, decision.scale
 
     async def _sleep_through(self, time: int, bars: Mapping[str, Bar], turn: Turn) -> None:
         """A bar that closed while nobody decided: it is marked, and nothing is traded on it."""
         self.journal.record_incident(self.name, "bar not decided on", {"bar": time, "opened": turn.opened})
         self.window.add(time, bars)
         await self._settle_resting()
-        self.desk.waiting.clear()  # decided for an open that is over
-        self.desk.close(self._columns(bars), None, None)
+        self.desk.drop_decided()
+        moved, _ = self.desk.close(self._columns(bars), None, None)
+        self.uncovered |= moved
         self.desk.open(time + 1, {})
         self.uncovered |= await self._resume(time, send=False)
 
@@ -234,15 +225,3 @@ class Session(Placing):
 
     def __str__(self) -> str:
         return f"{label(self.strategy)}, run {self.name}"
-
-
-def _digest(market: Market) -> str:
-    """Of what a decision was taken on."""
-    digest = hashlib.sha256(repr((market.symbols, sorted(market))).encode())
-    digest.update(pd.DatetimeIndex(market.index).as_unit("ns").asi8.tobytes())
-    for name in sorted(market):
-        digest.update(np.ascontiguousarray(market[name].to_numpy(dtype=np.float64)).tobytes())
-    return digest.hexdigest()[:32]
-
-
-__all__ = ["Resting", "Session", "SessionHaltedError", "TurnTimes"]

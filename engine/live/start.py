@@ -14,6 +14,7 @@ import contextlib
 import difflib
 import logging
 import os
+import sqlite3
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -33,15 +34,17 @@ from engine.live.bars import BarWindow
 from engine.live.books import currencies
 from engine.live.calls import answered
 from engine.live.clock import ExchangeClock
+from engine.live.collecting import what_is_there_is_left_alone
 from engine.live.dead_man import DeadMan
 from engine.live.desk import Desk
-from engine.live.feed import CandleFeed
+from engine.live.final_feed import FinalFeed
 from engine.live.gateway import Gateway
 from engine.live.journal import Journal
 from engine.live.permission import Permission, is_rehearsal, require_permission
+from engine.live.placing import SessionHaltedError
 from engine.live.reconcile import OPENING, Difference, ReconciliationError, compare, reconcile_at_start, unexplained
 from engine.live.safety import Stop, refuse_if_killed, refuse_withdrawals
-from engine.live.session import Session, SessionHaltedError
+from engine.live.session import Session
 from engine.live.tally import Tally
 from engine.run import lay_ground
 from engine.strategy import Strategy
@@ -155,7 +158,7 @@ async def run_live(
         may = await answered(lambda: refuse_withdrawals(exchange))
         _state_start(book, run, exchange, symbols, timeframe, cash, stop, may, dead_man, permission)
         await reconcile_at_start(gateway, book, run, symbols, Decimal(repr(float(cash))))
-        feed = CandleFeed(exchange, symbols, timeframe, grace=grace)
+        feed = FinalFeed(exchange, symbols, timeframe, grace=grace)
         rows = max(strategy.warmup, 1) + extra_bars
         signs = asyncio.create_task(_live_signs(book, run, switch), name="signs of life")
         try:
@@ -193,7 +196,8 @@ async def run_live(
                 await switch.arm(lambda: book.record_incident(run, "dead man's switch ran down", {"after": dead_man}))
             if when_ready is not None:
                 await when_ready(feed.behind)
-            await session.run()
+            with what_is_there_is_left_alone():
+                await session.run()
         finally:
             signs.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -208,7 +212,10 @@ async def _live_signs(book: Journal, run: str, switch: DeadMan | None) -> None:
     """Write down, every few seconds, that the process lives, and when its dead man's switch was last set."""
     while True:
         detail = {} if switch is None or switch.renewed is None else {"dead man set": time.monotonic() - switch.renewed}
-        book.heartbeat(run, detail)
+        try:
+            book.heartbeat(run, detail)
+        except sqlite3.OperationalError as error:  # a full disk stops the next order, which must be written first
+            _LOG.warning("%s: no sign of life written (%s)", run, error)
         await asyncio.sleep(_SIGN)
 
 

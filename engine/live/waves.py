@@ -37,7 +37,8 @@ def next_wave(desk: Desk, columns: Sequence[int], before: Iterable[Ask] = ()) ->
         The orders to send, those of `before` not among them, and the rest of `columns`. What the limits or cash leave
         nothing of is in neither.
     """
-    doubts, asks, leaves = Doubts(desk.account), [], False
+    doubts, leaves = Doubts(desk.account), False
+    asks: list[Ask] = []
     with desk.account.supposing():
         for ask in before:
             doubts.add(ask)
@@ -46,11 +47,11 @@ def next_wave(desk: Desk, columns: Sequence[int], before: Iterable[Ask] = ()) ->
         for place, column in enumerate(columns):
             if leaves and not doubts.allow(column, desk.waiting[column], desk.expected(column)):
                 return asks, list(columns[place:])
-            ask = desk.ask(column)
-            if ask is not None:
-                asks.append(ask)
-                doubts.add(ask)
-                desk.suppose(ask)
+            judged = desk.ask(column)
+            if judged is not None:
+                asks.append(judged)
+                doubts.add(judged)
+                desk.suppose(judged)
                 leaves = True
     return asks, []
 

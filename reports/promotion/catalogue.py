@@ -21,7 +21,7 @@ class Check:
         name: of the measurement and of the threshold.
         title: as the page shows it.
         way: "least": the figure must reach the threshold; "most": it must not exceed it; "yes": it must be so.
-        unit: how the figure is written: "number", "count", "percent", "probability", "ratio", "days", "yes".
+        unit: how the figure is written: "count", "percent", "probability", "ratio", "times", "days", "yes".
         meaning: a sentence for who has to sign: what the figure says, and why it matters.
         binding: no person may override it.
     """
@@ -89,7 +89,7 @@ _PAPER: Final = (
         "Deepest fall from a peak, a fraction of equity: what one has to sit through.",
     ),
     Check(
-        "turnover", "Turnover", "most", "number",
+        "turnover", "Turnover", "most", "times",
         "Notional traded in a year, in multiples of equity: what slippage and fees feed on.",
     ),
     Check(
@@ -102,7 +102,7 @@ _PAPER: Final = (
         "Annual Sharpe ratio with fees and slippage doubled. An edge that dies there is an edge of the cost model.",
     ),
     Check(
-        "break_even", "Costs it can bear", "least", "number",
+        "break_even", "Costs it can bear", "least", "times",
         "Multiple of the assumed fees and slippage at which nothing is earned any more.",
     ),
     Check(

@@ -10,14 +10,19 @@ never one that is binding (causality, parity, reconciliation, the rehearsal).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from data.errors import ValidationError
+from reports.figures import minus
 from reports.promotion.catalogue import CATALOGUE, Check
 from reports.promotion.evidence import Evidence, Measured, missing
 from reports.promotion.policy import Policy
+
+_MOST_DIGITS: Final = 6  # that a figure may have beyond the usual ones
 
 
 class Outcome(StrEnum):
@@ -160,23 +165,43 @@ def sentence(one: Judged) -> str:
     """The figure beside its threshold, in words."""
     if not one.measured.shown:
         return one.measured.told
-    figure = figure_text(one.check, one.measured.value)
+    figure = figure_text(one.check, one.measured.value, one.threshold)
     if one.check.way == "yes":
         return f"{figure}{f' ({one.measured.told})' if one.measured.told else ''}"
-    bound = f"{'at least' if one.check.way == 'least' else 'at most'} {figure_text(one.check, one.threshold)}"
+    bound = bound_text(one.check, one.threshold)
     return f"{figure}, asked: {bound}{f' ({one.measured.told})' if one.measured.told else ''}"
 
 
-def figure_text(check: Check, value: float | None) -> str:
-    """A figure of a check as it is written."""
+def bound_text(check: Check, threshold: float | None) -> str:
+    """What a check asks for, as it is written."""
+    if check.way == "yes":
+        return "yes"
+    return f"{'at least' if check.way == 'least' else 'at most'} {figure_text(check, threshold)}"
+
+
+def figure_text(check: Check, value: float | None, beside: float | None = None) -> str:
+    """A figure of a check as it is written: with more digits where it would read as `beside`, and is not."""
     if value is None:
         return "none"
+    if math.isinf(value):
+        return minus(f"{'-' if value < 0.0 else ''}\N{INFINITY}")
+    more = 0
+    if beside is not None and value != beside:
+        while more < _MOST_DIGITS and _written(check.unit, value, more) == _written(check.unit, beside, more):
+            more += 1
+    return _written(check.unit, value, more)
+
+
+def _written(unit: str, value: float, more: int) -> str:
+    """A number of a unit, to the digits that are usual for it, and some more."""
+    small = 1 if 0.0 < abs(value) < 0.01 else 0
     written = {
         "yes": "yes" if value == 1.0 else "no",
-        "percent": f"{value:.1%}",
-        "probability": f"{value:.1%}",
-        "count": f"{value:,.0f}",
-        "days": f"{value:,.0f} days",
-        "ratio": f"{value:.2f}",
+        "percent": f"{value:.{1 + small + more}%}",
+        "probability": f"{value:.{1 + more}%}",
+        "count": f"{value:,.{more}f}",
+        "days": f"{value:,.{more}f} days",
+        "ratio": f"{value:.{2 + more}f}",
+        "times": f"{value:,.{(0 if abs(value) >= 100.0 else 2) + more}f}×",
     }
-    return written.get(check.unit, f"{value:,.2f}")
+    return minus(written.get(unit, f"{value:,.{2 + more}f}"))

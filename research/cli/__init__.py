@@ -16,7 +16,10 @@ from research.cli.baseline import baseline
 from research.cli.data import data_app
 from research.cli.demo import demo
 from research.cli.judge import compare, parity, tearsheet
+from research.cli.kill import kill
+from research.cli.live import live_app
 from research.cli.model import predict, train
+from research.cli.promote import demote, status
 from research.cli.publish import publish
 from research.cli.rehearse import rehearse
 from research.cli.run import run_command, strategies
@@ -65,6 +68,9 @@ app.command()(demo)
 for broker in ("backtest", "paper"):
     app.command(broker)(run_command(broker))
 app.command()(rehearse)
+app.command()(kill)
+app.command()(status)
+app.command()(demote)
 app.command()(train)
 app.command()(predict)
 app.command()(baseline)
@@ -76,3 +82,4 @@ app.command()(compare)
 app.command()(tearsheet)
 app.command()(strategies)
 app.add_typer(data_app)
+app.add_typer(live_app)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -22,8 +23,9 @@ if TYPE_CHECKING:
 # Cuts and later starts of `engine.check_causality`: what it takes by default, and a search.
 _PLACES = {"few": (16, 24), "thorough": (50, 100)}
 
-# What a card leaves to the command.
+# What a card leaves to the command, and what only paper with live prices takes.
 _BESIDE_A_CARD = ("strategy", "out", "tearsheet", "causality")
+_LIVE = ("live", "journal", "run_name", "rehearsal", "turns", "i_accept_unpromoted")
 
 Name = Annotated[
     str,
@@ -62,6 +64,39 @@ Sheet = Annotated[
     Path | None,
     typer.Option("--tearsheet", help="Write a tearsheet here (.html).", show_default=False, dir_okay=False),
 ]
+_PANEL = "With live prices"
+Live = Annotated[
+    bool,
+    typer.Option("--live", rich_help_panel=_PANEL, help="The card's exchange, bar by bar, until it is stopped."),
+]
+LiveJournal = Annotated[
+    Path | None,
+    typer.Option(
+        "--journal", rich_help_panel=_PANEL, help="What it is kept in (.sqlite); a run in it goes on.",
+        show_default=False, dir_okay=False,
+    ),
+]  # fmt: skip
+RunName = Annotated[
+    str | None,
+    typer.Option("--run", rich_help_panel=_PANEL, help="The run's name; else the card's.", show_default=False),
+]
+Rehearsal = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL", rich_help_panel=_PANEL, help="The rehearsal exchange at http://127.0.0.1:PORT instead.",
+        show_default=False,
+    ),
+]  # fmt: skip
+Turns = Annotated[
+    int | None,
+    typer.Option(min=1, rich_help_panel=_PANEL, help="End after so many bars.", show_default=False),
+]
+Unpromoted = Annotated[
+    bool,
+    typer.Option(
+        "--i-accept-unpromoted", rich_help_panel=_PANEL, help="Run it though the gate has not promoted it to paper."
+    ),
+]
 
 
 # What each command's --help says; the options are the same, as the Python calls take the same arguments.
@@ -75,7 +110,11 @@ _HELP = {
     From a card, which says it all (docs/card.md): `ladder backtest strategy.toml --tearsheet page.html`""",
     "paper": """Run a strategy bar by bar in the event-driven paper broker (backtrader).
 
-    Example: `ladder paper SmaCross -p fast=48 -p slow=336 -s BTC/USD --out sma-paper.parquet`""",
+    Example: `ladder paper SmaCross -p fast=48 -p slow=336 -s BTC/USD --out sma-paper.parquet`
+
+    With live prices, no key and no order that leaves: `ladder paper strategy.toml --live --journal paper.sqlite`; the
+    gate must have promoted the card to paper (`ladder status`). It runs until Ctrl-C, SIGTERM or `ladder kill
+    paper.sqlite`, and goes on from its journal when it is called again; see docs/live.md.""",
 }
 
 
@@ -126,9 +165,27 @@ def run_command(broker: str) -> Callable[..., None]:
         horizon: forecasts.Horizon = None,
         delay: forecasts.Delay = None,
         daily: forecasts.Daily = None,
+        live: Live = False,
+        journal: LiveJournal = None,
+        run_name: RunName = None,
+        rehearsal: Rehearsal = None,
+        turns: Turns = None,
+        i_accept_unpromoted: Unpromoted = False,
     ) -> None:
         require_writable("--out", out)
         require_writable("--tearsheet", tearsheet)
+        if live or journal or run_name or rehearsal or turns or i_accept_unpromoted:
+            from research.cli.paper_live import run_live_paper
+
+            card, kept = _live_card(ctx, strategy, journal, live=live)
+            if rehearsal is None:  # on stored bars nobody needs to be asked
+                from research.promoted_card import paper_standing
+
+                typer.echo(paper_standing(card, accepted=i_accept_unpromoted))
+            result = run_live_paper(card, kept, run_name or Path(strategy).stem, rehearsal, turns)
+            if result is not None:
+                _told(result, out, tearsheet)
+            return
         if strategy.endswith(".toml"):
             card = card_alone(ctx, strategy, _BESIDE_A_CARD)
             _run(broker, card.made(), card.bars(), card.terms(), causality, out, tearsheet)
@@ -153,6 +210,10 @@ def run_command(broker: str) -> Callable[..., None]:
         _run(broker, chosen, market, settled, causality, out, tearsheet)
 
     run.__doc__ = _HELP[broker]
+    if broker != "paper":
+        seen = signature(run, eval_str=True)
+        shown = [option for name, option in seen.parameters.items() if name not in _LIVE]
+        run.__signature__ = seen.replace(parameters=shown)  # type: ignore[attr-defined]
     return run
 
 
@@ -171,7 +232,11 @@ def _run(
 
     check_causality(strategy, market, causality)
     say_while_waiting(f"{broker}: {label(strategy)} over {len(market):,} bars of {', '.join(market.symbols)}")
-    result = getattr(brokers, broker)(strategy, market, **settled)
+    _told(getattr(brokers, broker)(strategy, market, **settled), out, tearsheet)
+
+
+def _told(result: Result, out: Path | None, tearsheet: Path | None) -> None:
+    """Show a result, and write it where it is to go."""
     _show(result)
     if out is not None:
         typer.echo(f"wrote {result.to_parquet(out)}")
@@ -179,6 +244,22 @@ def _run(
         from reports import tearsheet as write_tearsheet
 
         typer.echo(f"wrote {write_tearsheet(result, path=tearsheet)}")
+
+
+def _live_card(context: typer.Context, strategy: str, journal: Path | None, *, live: bool) -> tuple[Card, Path]:
+    """Card and journal of `ladder paper CARD --live --journal FILE`.
+
+    Raises:
+        ValidationError: one of the three is missing, or an option is given beside the card.
+    """
+    if not live:
+        raise ValidationError("--journal, --run, --rehearsal and --turns are of paper with live prices; add --live")
+    if not strategy.endswith(".toml"):
+        raise ValidationError(f"--live: {strategy!r} is no card; write one (docs/card.md): ladder paper strategy.toml")
+    if journal is None:
+        raise ValidationError("--live: where is it to be kept? Name a file with --journal, such as paper.sqlite")
+    require_writable("--journal", journal)
+    return card_alone(context, strategy, (*_BESIDE_A_CARD, *_LIVE)), journal
 
 
 def card_alone(context: typer.Context, path: str, beside: Collection[str]) -> Card:

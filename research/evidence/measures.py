@@ -25,6 +25,23 @@ def figure(result: Result, name: str) -> float:
     return float(result.stats()[name])
 
 
+def trades(result: Result) -> Measured:
+    """Round trips, and how many were closed in each year, or quarter."""
+    table = result.trades
+    closed = pd.DatetimeIndex(table.loc[~table["open"].astype(bool), "exit_at"])
+    names, counts = np.unique(_periods(closed, len(daily_returns(result))), return_counts=True)
+    return Measured(figure(result, "trades"), chart=dict(zip(names.tolist(), counts.tolist(), strict=True)))
+
+
+def drawdown(result: Result) -> Measured:
+    """The deepest fall from a peak, of every bar; for the page also how deep each day's worst bar was."""
+    days = days_of(result)
+    peak = result.equity.cummax().clip(lower=result.cash)
+    depth = (result.equity / peak - 1.0).groupby(pd.DatetimeIndex(result.equity.index).floor("D")).min()
+    depths = depth.reindex(pd.to_datetime(days["days"], utc=True)).ffill()
+    return Measured(-figure(result, "max_drawdown"), chart={**days, "depth": depths.tolist()})
+
+
 def capacity(result: Result, market: Market) -> Measured:
     """Share of its bar's volume that an order took: the 99th percentile over the orders."""
     orders = result.orders
@@ -41,7 +58,9 @@ def capacity(result: Result, market: Market) -> Measured:
     worst = int(shares.argmax())
     where = orders[known].iloc[worst]
     told = f"median {np.median(shares):.2%}, most {shares[worst]:.1%}: {where['symbol']} {where['filled_at']:%Y-%m-%d}"
-    return Measured(float(np.quantile(shares, _CAPACITY_AT)), told)
+    histogram, edges = np.histogram(shares, bins=40)
+    chart = {"edges": edges.tolist(), "counts": histogram.tolist()}
+    return Measured(float(np.quantile(shares, _CAPACITY_AT)), told, chart)
 
 
 def regimes(result: Result, market: Market) -> Measured:
@@ -66,9 +85,12 @@ def years(result: Result) -> Measured:
     """Share of the profit that the best year contributed; of records below three years, the best quarter."""
     days = daily_returns(result)
     index = pd.DatetimeIndex(days.index)
-    long = len(days) >= _YEARS_OR_QUARTERS
-    names = index.year.astype(str) if long else [f"{time.year} Q{time.quarter}" for time in index]
-    return _concentration(days, pd.Series(names, index))
+    return _concentration(days, pd.Series(_periods(index, len(days)), index))
+
+
+def _periods(times: pd.DatetimeIndex, days: int) -> list[str]:
+    """The year of each time; of records below three years, the quarter."""
+    return [f"{time.year}" if days >= _YEARS_OR_QUARTERS else f"{time.year} Q{time.quarter}" for time in times]
 
 
 def _concentration(days: pd.Series, names: pd.Series) -> Measured:

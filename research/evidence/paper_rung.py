@@ -86,7 +86,7 @@ def paper_evidence(
     same = parity(run, paper(strategy, market, **terms))
     found["parity"] = Measured(float(same.ok), "" if same.ok else str(same))
     days = daily_returns(run)
-    found["trades"] = Measured(measures.figure(run, "trades"))
+    found["trades"] = measures.trades(run)
     found["days"] = Measured(float(len(days)))
     say("What was tried before: the record of trials")
     tried = tried_before(strategy, record)
@@ -98,7 +98,7 @@ def paper_evidence(
     found["better_than_baseline"] = _better(run, baseline, "no baseline was given")
     found["better_than_holding"] = _better(run, _holding(market, terms), "holding cannot be run on these terms")
     sharpe = measures.figure(run, "sharpe")
-    found["drawdown"] = Measured(-measures.figure(run, "max_drawdown"), chart=measures.days_of(run))
+    found["drawdown"] = measures.drawdown(run)
     found["turnover"] = Measured(measures.figure(run, "turnover"))
     found["capacity"] = measures.capacity(run, market)
     say("Dearer, later, and with neighbouring parameters")
@@ -132,11 +132,14 @@ def _luck(moments: Moments, tried: Tried) -> dict[str, Measured]:
         told += f"; 95% would take {needed:,.0f} days"
     best = luck(tried.count, tried.variance)
     how = f"{tried.count:,} trials on record" if tried.record else "no trial is on record: taken as the first try"
+    error = moments.spread / np.sqrt(max(moments.periods - 1, 1)) * annual
+    estimate = {"estimate": float(moments.sharpe * annual), "error": float(error)}
     return {
-        "probabilistic_sharpe": Measured(probabilistic_sharpe(moments, 0.0), told),
+        "probabilistic_sharpe": Measured(probabilistic_sharpe(moments, 0.0), told, {**estimate, "against": 0.0}),
         "deflated_sharpe": Measured(
             deflated_sharpe(moments, tried.count, tried.variance),
             f"{how}; the best of them has {best * annual:.2f} by luck",
+            {**estimate, "against": float(best * annual)},
         ),
     }
 
@@ -200,7 +203,7 @@ def _better(run: Result, other: Result | None, why: str) -> Measured:
         f"Sharpe {found.sharpe:+.2f} [{low:+.2f}, {high:+.2f}], a year's return {found.growth:+.1%} "
         f"[{less:+.1%}, {more:+.1%}], {found.days} days, SPA p {found.spa:.3f}"
     )
-    return Measured(found.probability, told, measures.days_of(other))
+    return Measured(found.probability, told, {**measures.days_of(other), "interval": [low, found.sharpe, high]})
 
 
 def _plain(value: Any) -> Any:

@@ -57,15 +57,21 @@ def dearer(strategy: Strategy, ground: Ground) -> tuple[Measured, Measured]:
         return double, Measured(0.0, "nothing is earned at the assumed costs")
     low = max(multiple for multiple, (_, earned) in runs.items() if earned > 0.0)
     high = next((multiple for multiple, (_, earned) in runs.items() if multiple > low), _MOST_MULTIPLE)
+    earnings = {multiple: earned for multiple, (_, earned) in runs.items()}
+    told = ""
     try:
-        if high == _MOST_MULTIPLE and _at(strategy, ground, high)[1] > 0.0:
-            return double, Measured(high, f"{high:g} times the costs are not enough to eat the profit")
-        for _ in range(_STEPS):
+        if high == _MOST_MULTIPLE:
+            earnings[high] = _at(strategy, ground, high)[1]
+        if earnings[high] > 0.0:
+            low, told = high, f"{high:g} times the costs are not enough to eat the profit"
+        for _ in range(0 if told else _STEPS):
             middle = (low + high) / 2.0
-            low, high = (middle, high) if _at(strategy, ground, middle)[1] > 0.0 else (low, middle)
+            earnings[middle] = _at(strategy, ground, middle)[1]
+            low, high = (middle, high) if earnings[middle] > 0.0 else (low, middle)
     except ValidationError:
-        return double, Measured(low, f"more than {low:g} times the costs are no costs that an order can have")
-    return double, Measured(low)
+        told = f"more than {low:g} times the costs are no costs that an order can have"
+    multiples = sorted(earnings)
+    return double, Measured(low, told, {"x": multiples, "y": [earnings[multiple] for multiple in multiples]})
 
 
 def _at(strategy: Strategy, ground: Ground, multiple: float) -> tuple[Mapping[str, Any], float]:
@@ -147,9 +153,10 @@ def neighbourhood(
         return missing("it has no numeric parameter that could be varied")
     middle = float(np.nanmedian(list(found.values())))
     told = f"{len(found)} neighbours, {min(found.values()):.2f} to {max(found.values()):.2f}, median {middle:.2f}"
+    chart = {"chosen": sharpe, **found}
     if not sharpe > 0.0:
-        return Measured(float("-inf"), f"it earns nothing itself; {told}", found)
-    return Measured(middle / sharpe, told, found)
+        return Measured(float("-inf"), f"it earns nothing itself; {told}", chart)
+    return Measured(middle / sharpe, told, chart)
 
 
 def _neighbours(strategy: Strategy, grid: Mapping[str, tuple[Any, ...]] | None) -> Iterator[tuple[str, Strategy]]:

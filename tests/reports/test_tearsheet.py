@@ -1,8 +1,6 @@
 """The page: what it says, that it needs no network, and that a browser shows it."""
 
 import re
-import shutil
-import subprocess
 from dataclasses import replace
 from html import unescape
 
@@ -11,6 +9,7 @@ import pytest
 from data.errors import ValidationError
 from reports import compare, parity, tearsheet
 from reports.figures import shown
+from tests.reports.browser import chromium, width_in_frame
 
 # Ways in which a page makes a browser fetch something.
 LOADS = (
@@ -165,28 +164,6 @@ def test_wrong_parity_is_named(make_run, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def chromium(*arguments, profile):
-    browser = next(
-        (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
-    )
-    if browser is None:
-        pytest.skip("no chromium on PATH: apt-get install chromium")
-    flags = [
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-quic",
-        "--no-first-run",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-        "--hide-scrollbars",
-        "--virtual-time-budget=15000",
-    ]
-    command = [browser, *flags, f"--user-data-dir={profile}", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
-
-
 def test_browser_without_network_shows_figures_chart_and_plots(sheet, run, tmp_path):
     page = chromium(
         "--host-resolver-rules=MAP * ~NOTFOUND",
@@ -208,17 +185,8 @@ def test_browser_without_network_shows_figures_chart_and_plots(sheet, run, tmp_p
 
 @pytest.mark.parametrize("width", [390, 1280])
 def test_page_is_never_wider_than_the_window(sheet, tmp_path, width):
-    """A frame of the given width, as a headless window has a least width of its own."""
-    frame = tmp_path / "frame.html"
-    frame.write_text(
-        f'<iframe id="f" src="{sheet.as_uri()}" style="width:{width}px;height:900px;border:0"></iframe><p id="o">-</p>'
-        "<script>f.onload=()=>setTimeout(()=>{const d=f.contentDocument.documentElement;"
-        'o.textContent="width "+d.scrollWidth+" of "+d.clientWidth},3000)</script>'
-    )
-    page = chromium("--allow-file-access-from-files", "--dump-dom", frame.as_uri(), profile=tmp_path / "profile")
-    found = re.search(r"width (\d+) of (\d+)", page.stdout)
-    assert found, page.stdout[-300:]
-    assert int(found[1]) <= int(found[2]) == width
+    page, window, _ = width_in_frame(sheet, width, tmp_path)
+    assert page <= window == width
 
 
 def test_page_names_barriers_order_style_and_limits_of_the_run(make_run, tmp_path):

@@ -20,6 +20,9 @@ COMMANDS = (
         "paper",
         "train",
         "rehearse",
+        "kill",
+        "status",
+        "demote",
         "predict",
         "baseline",
         "publish",
@@ -31,8 +34,12 @@ COMMANDS = (
         "strategies",
     ),
     "data",
+    "live",
 )
 DATA_COMMANDS = ("fetch", "list", "check", "export")
+LIVE_COMMANDS = ("run", "status", "reconcile", "reset")
+GROUPS = {"data": DATA_COMMANDS, "live": LIVE_COMMANDS}
+EVERY = [[name] for name in COMMANDS] + [[group, name] for group, names in GROUPS.items() for name in names]
 MONTH = ["--symbol", "BTC/USD", "--since", "2018-03-01", "--until", "2018-04-01"]
 CROSS = ["SmaCross", "-p", "fast=4", "-p", "slow=24"]
 
@@ -52,7 +59,7 @@ def saved(tmp_path):
     return paths
 
 
-@pytest.mark.parametrize("words", [[name] for name in COMMANDS] + [["data", name] for name in DATA_COMMANDS])
+@pytest.mark.parametrize("words", EVERY)
 def test_every_command_has_help_and_those_that_do_something_an_example(words):
     text = ladder(*words, "--help")
     if words != ["data"]:
@@ -64,7 +71,8 @@ def test_no_command_is_missing_from_the_list_above():
 
     group = get_command(app)
     assert set(group.commands) == set(COMMANDS)
-    assert set(group.commands["data"].commands) == set(DATA_COMMANDS)
+    for name, commands in GROUPS.items():
+        assert set(group.commands[name].commands) == set(commands)
 
 
 def test_version_is_that_of_the_package():

@@ -13,7 +13,8 @@ import pandas as pd
 from pandas.testing import assert_frame_equal, assert_series_equal
 
 from data import Market
-from engine import Costs, Result, RiskLimits, Strategy, Venue, paper
+from engine import Costs, Exits, Result, RiskLimits, Strategy, Venue, paper
+from engine.live.clock import standing
 from engine.live.paper_live import PaperLiveReport, run_paper_live
 from engine.live.safety import Stop
 from engine.rehearsal.faults import FaultPlan
@@ -54,6 +55,32 @@ class Begun(Strategy):
 
     def scale(self, market: Market) -> pd.DataFrame | None:
         return self.inner.scale(market)
+
+
+@dataclass(frozen=True)
+class Draws(Strategy):
+    """Targets, and the widths of its barriers, that rest on the seed and each bar's own time alone."""
+
+    seed: int = 0
+    exits: Exits | None = None
+    order_notional: float | None = None
+
+    @property
+    def warmup(self) -> int:
+        return 1
+
+    def targets(self, market: Market) -> pd.DataFrame:
+        draws = self._draws(market, 0)
+        choices = np.array([np.nan, np.nan, 0.0, 0.3, 0.9])
+        return pd.DataFrame(choices[(draws * 5).astype(int)], market.index, list(market.symbols))
+
+    def scale(self, market: Market) -> pd.DataFrame:
+        return pd.DataFrame(0.5 + self._draws(market, 1), market.index, list(market.symbols))
+
+    def _draws(self, market: Market, number: int) -> np.ndarray:
+        hours = market.index.as_unit("s").asi8 // 3_600
+        rows = [np.random.default_rng([self.seed, number, hour]).random(len(market.symbols)) for hour in hours]
+        return np.array(rows)
 
 
 @dataclass
@@ -121,6 +148,7 @@ class Stage:
             "when_ready": ready,
             "stop": stop,
             "grace": 0.02,
+            "clock": standing,
             **options,
         }
         try:

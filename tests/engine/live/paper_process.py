@@ -14,6 +14,7 @@ import aiohttp
 
 from engine import Exits
 from engine.live.client import live_client
+from engine.live.clock import standing
 from engine.live.paper_live import run_paper_live
 from research.strategies import SmaCross
 from tests.engine.live.on_paper import COSTS, RUN, VENUE
@@ -48,6 +49,7 @@ async def run(url: str, journal: Path) -> None:
             after_turn=advance,
             when_ready=ready,
             grace=0.02,
+            clock=standing,
         )
     finally:
         await exchange.close()

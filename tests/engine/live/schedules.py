@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from data import load_sample
 from engine import Costs, Exits, RiskLimits, Venue
-from engine.live.rehearsing import Rehearsal, rehearse
+from engine.live.rehearsing import Rehearsal, rehearse_async
 from research.strategies import SmaCross
 
 BARRIERS = (None, Exits(stop_loss=0.01), Exits(stop_loss=0.01, take_profit=0.01), Exits(trailing=(0.005, 0.005)))
@@ -12,9 +14,14 @@ BARRIERS = (None, Exits(stop_loss=0.01), Exits(stop_loss=0.01, take_profit=0.01)
 
 def schedule(seed: int, turns: int) -> Rehearsal:
     """The rehearsal of a number: heavy faults in nine of ten, and every other session's process killed by turns."""
+    return asyncio.run(schedule_async(seed, turns))
+
+
+async def schedule_async(seed: int, turns: int) -> Rehearsal:
+    """As `schedule`, beside others: they wait most of the time."""
     first = 2_900 + seed * 37 % 20_000
     market = load_sample(["BTC/USD", "ETH/USD", "LTC/USD"]).iloc(first, first + 8 + turns)
-    return rehearse(
+    return await rehearse_async(
         SmaCross(2, 5, weight=0.9, exits=BARRIERS[seed % 4]),
         market,
         costs=Costs(fee=0.001, slippage=0.0005),
@@ -23,5 +30,5 @@ def schedule(seed: int, turns: int) -> Rehearsal:
         faults="none" if seed % 10 == 9 else "heavy",
         seed=seed,
         crashes=0.2 if seed % 2 else 0.0,
-        limit=180.0,
+        limit=300.0,
     )

@@ -110,6 +110,56 @@ def test_order_that_nobody_knows_the_end_of_is_found_and_cancelled(stage):
     on_stage(play, stage)
 
 
+def test_order_of_the_turn_that_nobody_knew_the_end_of_is_booked(stage):
+    """Its answer is lost and no look-up is answered until the session gives up: by then it is to stop."""
+    stop = Stop(kill_file_of(stage.journal))
+    stage.gateway["patience"] = 0.5
+
+    async def play(stage):
+        respond, down = stage.server._dialect.respond, stage.server._dialect.fault("error_5xx", 0)
+
+        def seen(call):
+            if call.label == "POST /api/v3/order":
+                respond(call)
+                write_kill(stop.kill_file, why="now", flatten=False)
+                return down
+            asked = call.method == "GET" and "rder" in call.path
+            with Journal.reading(stage.journal) as book:
+                given_up = any(kind == "stopping" for kind, _ in book.incidents(RUN))
+            return down if asked and stop.kill_file.exists() and not given_up else respond(call)
+
+        stage.server._dialect.respond = seen
+        report = await stage.session(4, stop=stop)
+        assert stage.total("BTC") == 30 == report.session.tally.held(SYMBOL)
+        assert report.session.desk.account.holdings[0].held == 30.0
+        stage.server._dialect.respond = respond
+        stop.kill_file.unlink()
+        report = await stage.session(2)
+        assert report.session.tally.held(SYMBOL) == stage.total("BTC")
+        assert report.session.tally.cash == stage.total("USDT")
+        assert len(stage.server.book.open_orders()) == 2
+
+    on_stage(play, stage)
+
+
+def test_stops_that_a_person_has_cancelled_are_set_again_when_the_bar_closes(stage):
+    async def play(stage):
+        seen = []
+
+        async def by_hand(turn):
+            seen.append(len(stage.server.book.open_orders()))
+            if turn == 2:
+                client = stage.client()
+                await client.cancel_all_orders(SYMBOL)
+                await client.close()
+                seen.append(len(stage.server.book.open_orders()))
+
+        await stage.session(4, each=by_hand)
+        assert seen == [2, 2, 0, 2, 2]
+
+    on_stage(play, stage)
+
+
 def test_orders_of_others_stay(stage):
     stop = Stop(kill_file_of(stage.journal))
 

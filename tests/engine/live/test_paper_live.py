@@ -26,7 +26,7 @@ from engine.live.journal import Journal
 from engine.live.paper_live import run_paper_live
 from engine.live.safety import Stop, write_kill
 from research.strategies import QuantileSignal, SmaCross, SmaRsi
-from tests.engine.live.on_paper import PERPETUAL, RUN, VENUE, Stage, assert_same
+from tests.engine.live.on_paper import PERPETUAL, RUN, VENUE, Draws, Stage, assert_same
 from tests.engine.random_market import made_market
 from tests.forecast_fields import with_made_forecasts
 
@@ -120,32 +120,6 @@ def test_forecasts_are_joined_to_the_window_as_to_the_history(tmp_path: Path) ->
     assert_same(report.result, stage.paper())
 
 
-@dataclass(frozen=True)
-class Draws(Strategy):
-    """Targets, and the widths of its barriers, that rest on the seed and each bar's own time alone."""
-
-    seed: int = 0
-    exits: Exits | None = None
-    order_notional: float | None = None
-
-    @property
-    def warmup(self) -> int:
-        return 1
-
-    def targets(self, market: Market) -> pd.DataFrame:
-        draws = self._draws(market, 0)
-        choices = np.array([NAN, NAN, 0.0, 0.3, 0.9])
-        return pd.DataFrame(choices[(draws * 5).astype(int)], market.index, list(market.symbols))
-
-    def scale(self, market: Market) -> pd.DataFrame:
-        return pd.DataFrame(0.5 + self._draws(market, 1), market.index, list(market.symbols))
-
-    def _draws(self, market: Market, number: int) -> np.ndarray:
-        hours = market.index.as_unit("s").asi8 // 3_600
-        rows = [np.random.default_rng([self.seed, number, hour]).random(len(market.symbols)) for hour in hours]
-        return np.array(rows)
-
-
 @settings(max_examples=8)
 @given(
     seed=st.integers(0, 10_000),
@@ -171,7 +145,8 @@ def test_each_decision_is_in_the_journal_once_with_the_digest_of_its_inputs(tmp_
         report, _ = stage.played()
     with Journal.reading(stage.journal) as book:
         decided = book.decisions(RUN)
-        beats = book.heartbeats(RUN)
+        beats = [beat for beat in book.heartbeats(RUN) if beat]
+        assert book.statements(RUN)[0].detail["symbols"] == PAIRS
         assert book.last_bar_done(RUN) == stage.market.index[-1].value and not book.incidents(RUN)
     bars = report.result.equity.index
     assert [(bar, symbol) for bar, symbol, _, _ in decided] == [(bar.value, one) for bar in bars for one in PAIRS]
@@ -181,6 +156,27 @@ def test_each_decision_is_in_the_journal_once_with_the_digest_of_its_inputs(tmp_
     assert len(lines) == len(bars) and all(f"{RUN}: equity " in line for line in lines)
     assert any("filled +" in line and "held 0." in line for line in lines)
     assert "18 of them decided on by this process" in str(report) and "ended by           its caller" in str(report)
+
+
+def test_turn_that_comes_late_by_the_exchange_s_clock_is_not_decided_on(tmp_path: Path) -> None:
+    stage = Stage(sample(40), 11, tmp_path / "journal.sqlite", CASES["stops and profits"])
+    opened = stage.market.index.as_unit("ns").asi8.tolist()
+    late = {opened[16], opened[17], opened[25]}  # what opened then was heard of after 37 seconds
+    heard = iter(opened[12:])
+
+    def clock() -> int:
+        now = next(heard)
+        return now + (37 * 10**9 if now in late else 35 * 10**9)
+
+    async def play():
+        async with stage.server() as server:
+            return await stage.life(server, clock=clock)
+
+    report = asyncio.run(play())
+    with Journal.reading(stage.journal) as book:
+        told = [detail["bar"] for kind, detail in book.incidents(RUN) if kind == "bar not decided on"]
+    assert told == [opened[15], opened[16], opened[24]] and report.slept == 3
+    assert_same(report.result, stage.paper(tuple(pd.Timestamp(bar, tz="UTC") for bar in told)))
 
 
 # How it ends.

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import random
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -22,8 +22,9 @@ from engine.live.journal import Journal
 from engine.live.paper_journal import PaperJournal
 from engine.rehearsal.faults import FaultPlan
 from research.strategies import SmaCross
-from tests.engine.live.on_paper import RUN, Stage, assert_same
+from tests.engine.live.on_paper import RUN, Begun, Draws, Stage, assert_same
 from tests.engine.live.paper_process import STRATEGY, SYMBOLS
+from tests.engine.test_paper_stream import streamed
 
 
 def sample(count: int, first: int = 2_900) -> Market:
@@ -41,7 +42,7 @@ MESSAGES = {"duplicate": 0.1, "reorder": 0.1, "late": 0.05}
 REQUESTS = {"error_5xx": 0.1, "rate_429": 0.1, "delayed": 0.1, "answer_lost": 0.1, "down": 0.02}
 
 
-@pytest.mark.parametrize(("seed", "rates"), [(1, MESSAGES), (2, MESSAGES), (3, {"stream_drop": 0.2}), (4, REQUESTS)])
+@pytest.mark.parametrize(("seed", "rates"), [(1, MESSAGES), (3, {"stream_drop": 0.2}), (4, REQUESTS)])
 def test_whatever_becomes_of_the_stream_the_bars_are_those_of_the_exchange(seed, rates, tmp_path: Path) -> None:
     """A bar whose last message is late, or never came, is asked for by REST: decided on a part of it, orders differ."""
     stage = Stage(sample(60), 11, tmp_path / "journal.sqlite", STRATEGY)
@@ -51,8 +52,12 @@ def test_whatever_becomes_of_the_stream_the_bars_are_those_of_the_exchange(seed,
     assert_same(report.result, stage.paper())
 
 
-def test_bars_of_a_stream_that_was_gone_for_a_while_are_executed_and_not_decided_on(tmp_path: Path) -> None:
-    stage = Stage(sample(60), 11, tmp_path / "journal.sqlite", STRATEGY)
+ALL_EXITS = Exits(stop_loss=0.03, trailing=(0.01, 0.02), time_limit=pd.Timedelta("90min"))
+
+
+@pytest.mark.parametrize("exits", [STRATEGY.exits, ALL_EXITS], ids=["that rest", "that a session moves"])
+def test_bars_of_a_stream_that_was_gone_for_a_while_are_executed_and_not_decided_on(exits, tmp_path: Path) -> None:
+    stage = Stage(sample(60), 11, tmp_path / "journal.sqlite", replace(STRATEGY, exits=exits))
 
     async def play():
         async with stage.server() as server:
@@ -61,7 +66,7 @@ def test_bars_of_a_stream_that_was_gone_for_a_while_are_executed_and_not_decided
             async def after(_: int) -> bool:
                 nonlocal turns
                 turns += 1
-                if turns in (10, 25):  # three bars come and go, and nobody hears of them
+                if turns in (6, 25):  # three bars come and go, and nobody hears of them
                     server._dialect.streams.drop_all()
                     for _ in range(3):
                         await server.advance()
@@ -73,18 +78,26 @@ def test_bars_of_a_stream_that_was_gone_for_a_while_are_executed_and_not_decided
     report = asyncio.run(play())
     slept = slept_in(stage.journal)
     assert report.slept == len(slept) == 6 and "not decided on     6" in str(report)
-    assert_same(report.result, stage.paper(slept))
+    wanted = stage.paper(slept)
+    if exits is ALL_EXITS:  # a paper run is never asleep: the broker itself is told which bars were slept through
+        market, when = stage.market.iloc(0, len(stage.market) - 1), stage.market.index[stage.start]
+        rows = tuple(market.index.get_indexer(list(slept)))
+        terms = {"costs": stage.costs, "venue": stage.venue}
+        oracle, _ = streamed(Begun(stage.strategy, when, slept), market, asleep=rows, **terms)
+        assert not oracle.since(when).orders.equals(wanted.orders)
+        wanted = oracle.since(when)
+    assert_same(report.result, wanted)
     assert report.result.meta["live"]["not_decided_on"] == 6
     with Journal.reading(stage.journal) as book:
-        assert [kind for kind, _ in book.incidents(RUN)].count("decided late") == 2
         assert not {bar.value for bar in slept} & {bar for bar, *_ in book.decisions(RUN)}
 
 
-@settings(max_examples=4)
+@settings(max_examples=3)
 @given(lives=st.lists(st.tuples(st.integers(1, 8), st.integers(0, 4)), min_size=1, max_size=3))
 def test_run_of_several_processes_is_that_of_one_but_for_the_bars_between_them(tmp_path_factory, lives) -> None:
     """Each process lives for some turns, then so many bars close before the next one begins; the last sees the end."""
-    stage = Stage(sample(48), 11, tmp_path_factory.mktemp("run") / "journal.sqlite", STRATEGY)
+    strategy = Draws(7, exits=Exits(stop_loss=0.01, take_profit=0.01))  # it has a scale, which is kept as well
+    stage = Stage(sample(48), 11, tmp_path_factory.mktemp("run") / "journal.sqlite", strategy)
 
     async def play():
         async with stage.server() as server:
@@ -109,14 +122,13 @@ def test_process_that_is_dropped_anywhere_within_a_turn_does_it_again(tmp_path: 
         async with stage.server() as server:
             while not stage.over:
                 work, until = asyncio.ensure_future(stage.life(server)), stage.turns + chance.randrange(9)
-                while not work.done() and stage.turns < until:
+                while not work.done() and stage.turns < until:  # noqa: ASYNC110 - anywhere, by the clock
                     await asyncio.sleep(0.001)
                 await asyncio.wait({work}, timeout=chance.uniform(0.0, 0.02))
-                if not work.done():
-                    dropped += 1
+                dropped += not work.done()
+                while not work.done():  # a cancellation may come together with a message, and be lost
                     work.cancel()
-                    with contextlib.suppress(asyncio.CancelledError):
-                        await work
+                    await asyncio.wait({work}, timeout=0.5)
             return dropped, await stage.life(server) if work.cancelled() else work.result()
 
     dropped, report = asyncio.run(play())

@@ -1,0 +1,97 @@
+"""Whether a live session still follows its backtest: how far returns on the same bars are apart, and the band.
+
+    seen = watch_band(live_returns, backtest_returns, band=band_of(record), timeframe="1h")
+    if seen.left:
+        halt(line, reason=seen.told)
+
+Two measures. The tracking error, annualised, is the scatter; the gap is the sum, which a steady loss of a little each
+bar moves and the scatter does not show. The gap may be as wide as the band, and as three deviations of what a tracking
+error of the band's size comes to in that time.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import pandas as pd
+
+from data.errors import ValidationError
+from data.timeframe import bars_per_year
+from reports.promotion.records import Record
+
+_LEAST: Final = 100  # bars before a scatter says anything
+_DEVIATIONS: Final = 3.0
+
+
+@dataclass(frozen=True)
+class Tracking:
+    """How a session follows.
+
+    Attributes:
+        bars: that both have.
+        error: tracking error, annualised, a fraction of equity; NaN of fewer than two bars.
+        gap: summed difference of the returns, live less backtest.
+        band: that was recorded.
+        left: whether the session is outside of it.
+        told: in words.
+    """
+
+    bars: int
+    error: float
+    gap: float
+    band: float
+    left: bool
+    told: str
+
+
+def tracking_error(ours: pd.Series, other: pd.Series, timeframe: str) -> float:
+    """Root mean square of the difference of two records of returns on the bars that both have, annualised.
+
+    About zero, not about its mean: a steady difference is one too. NaN of fewer than two bars in common.
+    """
+    apart = _apart(ours, other)
+    return math.nan if len(apart) < 2 else float(np.sqrt(np.mean(apart**2) * bars_per_year(timeframe)))
+
+
+def watch_band(live: pd.Series, backtest: pd.Series, *, band: float, timeframe: str, least: int = _LEAST) -> Tracking:
+    """Hold a session against its backtest.
+
+    Args:
+        live: returns by bar, UTC.
+        backtest: of the same strategy on the same bars and terms.
+        band: largest tracking error that was promised, annualised, a fraction of equity.
+        timeframe: of the bars.
+        least: bars before the tracking error is judged; the gap always is.
+
+    Raises:
+        ValidationError: a band that is no positive number.
+    """
+    if not (math.isfinite(band) and band > 0.0):
+        raise ValidationError(f"tracking: band {band!r} must be a positive fraction of equity")
+    apart = _apart(live, backtest)
+    error, gap = tracking_error(live, backtest, timeframe), float(np.sum(apart))
+    allowed = max(band, _DEVIATIONS * band * math.sqrt(len(apart) / bars_per_year(timeframe)))
+    scattered = len(apart) >= least and error > band
+    astray = abs(gap) > allowed
+    told = (
+        f"{len(apart):,} bars: tracking error {error:.2%} a year (band {band:.2%}), {gap:+.2%} of equity against the "
+        f"backtest (at most {allowed:.2%})"
+    )
+    return Tracking(len(apart), error, gap, band, scattered or astray, told)
+
+
+def band_of(record: Record) -> float:
+    """The tracking error that a promotion to live allowed.
+
+    Raises:
+        ValidationError: the record is of another rung.
+    """
+    return float(record.check("tracking")["threshold"])
+
+
+def _apart(ours: pd.Series, other: pd.Series) -> np.ndarray:
+    both = pd.concat([ours, other], axis=1, join="inner").dropna()
+    return (both.iloc[:, 0] - both.iloc[:, 1]).to_numpy(dtype=np.float64)

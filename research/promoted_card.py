@@ -1,0 +1,101 @@
+"""A card held against its promotion: what may run on a rung, and what a session needs in hand to run there.
+
+standing = standing_of(card, "paper")                  # raises: names what has changed since it was promoted
+permission = require_promotion(terms, promotion_of(card))     # for `ladder live`
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from data.errors import ValidationError
+
+if TYPE_CHECKING:
+    from data.market import Market
+    from engine.live.permission import Permission, Terms
+    from reports.promotion.climbing import Standing
+    from reports.promotion.evidence import Rung
+    from research.strategy_card import Card
+
+
+def subject_of_card(card: Card, market: Market | None = None) -> dict[str, str]:
+    """What is judged where a card is, for its evidence.
+
+    Args:
+        card: of the strategy.
+        market: its bars, where they are at hand.
+
+    Raises:
+        ValidationError: as `reports.promotion.subject.subject_of`, or the card's own.
+    """
+    from reports.promotion.subject import subject_of
+
+    bars = card.bars() if market is None else market
+    return subject_of(card.made(), bars, exchange=card.market.exchange, terms=card.terms())
+
+
+def line_of_card(card: Card) -> str:
+    """Which strategy of the registry a card is: by its class, parameters, exchange, symbols and timeframe."""
+    from reports.promotion.subject import line_of_run
+
+    given = card.market
+    return line_of_run(card.made(), exchange=given.exchange, symbols=given.symbols, timeframe=given.timeframe)
+
+
+def standing_of(card: Card, rung: Rung, registry: str | Path | None = None, market: Market | None = None) -> Standing:
+    """The promotion that lets a card run on a rung.
+
+    Args:
+        card: that is to run.
+        rung: "paper" or "live"; who stands on live may also run on paper.
+        registry: the folder of records; None for the default one.
+        market: the card's bars, where they are at hand.
+
+    Raises:
+        ValidationError: as `reports.promotion.climbing.require`: there is none, or something has changed since.
+    """
+    from reports.promotion.climbing import require
+
+    bars = card.bars() if market is None else market
+    return require(card.made(), bars, rung=rung, exchange=card.market.exchange, terms=card.terms(), registry=registry)
+
+
+def promotion_of(card: Card, registry: str | Path | None = None) -> Callable[[Terms], Permission]:
+    """What `engine.live.permission.require_promotion` asks: the permission that a card's promotion to live gives.
+
+    Its answer raises PermissionDeniedError where there is none, and names each difference.
+    """
+    from engine.live.permission import Permission, PermissionDeniedError
+
+    def find(terms: Terms) -> Permission:
+        try:
+            standing = standing_of(card, "live", registry)
+        except ValidationError as error:
+            raise PermissionDeniedError(f"run {terms.run!r}: {error}") from error
+        event = standing.event
+        detail: dict[str, Any] = {"record": event.record, "line": event.line, "rung": event.rung, "at": event.at}
+        return Permission("promotion", terms.digest, event.by, detail)
+
+    return find
+
+
+def paper_standing(card: Card, *, accepted: bool, registry: str | Path | None = None) -> str:
+    """What a session of paper with live prices says of its card's rung.
+
+    Args:
+        card: that is to run.
+        accepted: whether a person takes it as it is (`--i-accept-unpromoted`).
+        registry: the folder of records; None for the default one.
+
+    Raises:
+        ValidationError: it does not stand on paper, or something has changed since, and nobody has accepted that.
+    """
+    try:
+        event = standing_of(card, "paper", registry).event
+    except ValidationError as error:
+        if not accepted:
+            raise ValidationError(f"{error}\nor run it on paper as it is: --i-accept-unpromoted") from error
+        return f"not promoted, and accepted as it is: {error}"
+    return f"stands on {event.rung} since {event.at}, by {event.by} (record {event.record[:12]})"
