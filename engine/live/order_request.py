@@ -6,6 +6,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from data.errors import ValidationError
+from engine.exits import Exits
 from engine.live.order_state import OrderIntent
 
 
@@ -38,6 +39,25 @@ def oco_request(exchange: Any, intent: OrderIntent) -> dict[str, str]:
         f"{stop}StopPrice": str(intent.stop_price),
         f"{stop}ClientOrderId": intent.legs[1],
     }
+
+
+def refuse_what_cannot_rest(exchange: Any, exits: Exits | None) -> None:
+    """Refuse barriers that an exchange cannot hold: a position must be protected when nobody runs.
+
+    Raises:
+        ValidationError: a stop, and the exchange has no stop orders; or a stop beside a profit, and it has no OCO.
+    """
+    if exits is None:
+        return
+    stops = exits.stop_loss is not None or exits.trailing is not None
+    has = exchange.has
+    if stops and not any(has.get(name) for name in ("createStopLossOrder", "createStopOrder", "createTriggerOrder")):
+        raise ValidationError(f"{exchange.id}: has no stop orders, and the strategy has a stop: it would rest nowhere")
+    if stops and exits.take_profit is not None and "binance" not in str(exchange.id):
+        raise ValidationError(
+            f"{exchange.id}: a stop beside a take profit is one OCO order, which is sent to Binance alone; trade with "
+            "the stop, or with the profit, alone"
+        )
 
 
 def check_precision(exchange: Any, intent: OrderIntent) -> None:

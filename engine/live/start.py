@@ -40,6 +40,7 @@ from engine.live.desk import Desk
 from engine.live.final_feed import FinalFeed
 from engine.live.gateway import Gateway
 from engine.live.journal import Journal
+from engine.live.order_request import refuse_what_cannot_rest
 from engine.live.permission import Permission, is_rehearsal, require_permission
 from engine.live.placing import SessionHaltedError
 from engine.live.reconcile import OPENING, Difference, ReconciliationError, compare, reconcile_at_start, unexplained
@@ -133,7 +134,7 @@ async def run_live(
         SessionHaltedError: see `Session.run`.
         ValidationError: an input is wrong, or the run was stopped by a kill file that is still there.
     """
-    _check(strategy, symbols, cash, run)
+    _check(strategy, exchange, symbols, cash, run)
     require_permission(exchange, run, permission)
     stop = Stop() if stop is None else stop
     if stop.kill_file is not None:
@@ -269,7 +270,7 @@ def _state_start(
     book.state_that(run, STARTED, who_says_so(), started)
 
 
-def _check(strategy: Strategy, symbols: Sequence[str], cash: float, run: str) -> None:
+def _check(strategy: Strategy, exchange: Any, symbols: Sequence[str], cash: float, run: str) -> None:
     if isinstance(symbols, str) or not symbols:
         raise ValidationError(f"run_live: symbols {symbols!r}: give a list, such as ['BTC/USDT']")
     quotes = {currencies(symbol)[1] for symbol in symbols}
@@ -279,6 +280,13 @@ def _check(strategy: Strategy, symbols: Sequence[str], cash: float, run: str) ->
         raise ValidationError(f"run_live: run {run!r} needs a name, cash {cash!r} an amount above 0")
     if not isinstance(strategy, Strategy):
         raise ValidationError(f"run_live: expected a Strategy, got {strategy!r}")
+    perpetual = [symbol for symbol in symbols if ":" in symbol]
+    if perpetual:
+        raise ValidationError(
+            f"run_live: {', '.join(perpetual)}: perpetuals are not traded live yet, only spot, BASE/QUOTE; on paper "
+            "with live prices they are (run_paper_live)"
+        )
+    refuse_what_cannot_rest(exchange, strategy.exits)
 
 
 def _until(bars: Market, time: int) -> Market:

@@ -115,7 +115,8 @@ class Stage:
             if not behind:
                 await self.server.advance()
 
-        settings = {"cash": self.cash, "journal": self.journal, "run": self.run, "costs": Costs(fee=0.001), **more}
+        usual = {"cash": self.cash, "journal": self.journal, "run": self.run, "costs": Costs(fee=0.001)}
+        settings = {**usual, "clock": standing, **more}
         try:
             return await asyncio.wait_for(
                 run_live(
@@ -127,7 +128,6 @@ class Stage:
                     when_ready=ready,
                     stop=stop,
                     grace=0.1,
-                    clock=standing,
                     gateway_options=self.gateway,
                     **settings,
                 ),
