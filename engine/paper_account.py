@@ -7,7 +7,7 @@ functions that the vectorized engine compiles.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, MutableSequence
 
 import numpy as np
 
@@ -35,7 +35,8 @@ class PaperAccount:
         self.rates = [(venue["maker"], venue["taker"]) for venue in self.terms]
         self.guard = None if run.risk is None else RiskGuard(run.risk, run.cash)
         self.bought = bool(terms.fee_in_bought)
-        self.times, self.days = bars.times.tolist(), bars.days.tolist()
+        self.times: MutableSequence[int] = bars.times.tolist()
+        self.days: MutableSequence[int] = bars.days.tolist()
         self.traded: dict[int, float] = {}
         self.late = 0
 

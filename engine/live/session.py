@@ -29,7 +29,7 @@ from data.errors import LadderError, ValidationError
 from data.market import Market
 from engine import guard
 from engine.live import off_turn
-from engine.live.account_stream import AccountStream
+from engine.live.account_stream import EVERY, AccountStream
 from engine.live.bars import Bar
 from engine.live.deciding import decide
 from engine.live.feed import CandleFeed, Turn
@@ -83,22 +83,52 @@ class Session(Placing):
             SessionHaltedError: a loss limit for good, an account that is not what the journal says, or the exchange
                 refuses us; what is open is in the journal.
         """
+        self.bell.start()
         try:
             await off_turn.cover(self)
             while not self.stop.asked():
-                turn = await self.stop.or_result(self.feed.turn())
-                if turn is None:
-                    break
-                await self.take(turn)
-                if self.after_turn is not None and await self.after_turn(turn.opened) is False:
-                    return
+                turn = await self.stop.or_result(self._next())
+                if turn is not None:
+                    await self.take(turn)
+                    if self.after_turn is not None and await self.after_turn(turn.opened) is False:
+                        return
+                elif not self.stop.asked():
+                    await self._heard(self.bell.taken())
         except LadderError as error:
             if not self.stop.asked():
                 raise
             # What went wrong does not keep what rests from being cancelled; what nobody knew is looked up there.
             _LOG.warning("%s: while it was to stop: %s", self.name, error)
+        finally:
+            await self.bell.close()
+            if self._coming is not None:
+                self._coming.cancel()
         if self.stop.asked():
             await self.halt()
+
+    async def _next(self) -> Turn | None:
+        """The next turn of the bars; None where the account's stream has rung before it."""
+        if self._coming is None:
+            self._coming = asyncio.ensure_future(self.feed.turn())
+        rung = asyncio.ensure_future(self.bell.rung())
+        try:
+            await asyncio.wait({self._coming, rung}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            rung.cancel()
+        if not self._coming.done():
+            return None
+        coming, self._coming = self._coming, None
+        return coming.result()
+
+    async def _heard(self, names: set[str]) -> None:
+        """The account's stream has told of these orders: barriers among them are looked up now, within their bar."""
+        for name in sorted(names - {EVERY}):
+            if self.journal.intent(name) is None and self.journal.intent(name[:-2]) is None:
+                self.journal.record_incident(self.name, "order of someone else", {"client_id": name})
+        told = [
+            column for column, item in self.resting.items() if EVERY in names or not names.isdisjoint(item.intent.legs)
+        ]
+        await self._settle_resting(told)
 
     async def take(self, turn: Turn) -> None:
         """Everything that one turn of the bars asks for."""
@@ -180,14 +210,16 @@ class Session(Placing):
         return {self._column(symbol): bar for symbol, bar in bars.items()}
 
     def _state(self) -> dict[str, Any]:
+        fills = {column: self.journal.fills_of(item.intent.client_id) for column, item in self.resting.items()}
         resting = {
             str(column): {
                 "client_id": item.intent.client_id,
                 "trailing": item.trailing,
-                "counted": self.tally.counted(self.journal.fills_of(item.intent.client_id)),
+                "counted": self.tally.counted(fills[column]),
             }
             for column, item in self.resting.items()
         }
+        self.tally.forget_all_but(fill for found in fills.values() for fill in found)
         self.known_orders = self.journal.order_count()
         return {
             "orders": self.known_orders,

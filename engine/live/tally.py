@@ -45,6 +45,10 @@ class Tally:
         """Take fills for counted: the totals that were restored have them in."""
         self._counted.update((fill.exchange, fill.symbol, fill.trade_id) for fill in fills)
 
+    def forget_all_but(self, fills: Iterable[Fill]) -> None:
+        """Of orders that have ended no fill is told again: only these need to be known as counted."""
+        self._counted &= {(fill.exchange, fill.symbol, fill.trade_id) for fill in fills}
+
     def fresh(self, fills: Iterable[Fill]) -> tuple[Fill, ...]:
         """Those that are not counted yet."""
         return tuple(fill for fill in fills if (fill.exchange, fill.symbol, fill.trade_id) not in self._counted)
