@@ -1,27 +1,31 @@
-"""From the candle that opens a bar to the orders of the bar before at the exchange: the live session, all of it.
+"""From the candle that opens a bar to the orders of the bar before it on the wire: the live session, all of it.
 
 An exchange in a process of its own (`engine.rehearsal`, no faults) replays bars over HTTP and WebSocket; `run_live`
-trades them through an unmodified ccxt.pro client, its journal on the disk. In every turn half of the symbols are sold
-and half are bought, so that both waves of a turn go. Prices zigzag, and the strategy follows them.
+trades them through a ccxt.pro client, its journal on the disk. Prices zigzag and the strategy follows them, so that in
+every turn half of the symbols are sold and half are bought: with cash for the purchases they leave in one wave
+(`engine.live.waves`), without it the purchases leave once the sales are booked.
 
-Both processes read the same monotonic clock. Counted from two moments: when the server has written the last candle of
-the bar (it writes the closed ones and then those that open), and when the session's client has taken in the last one.
-Until: the server has the request of the first order and of the last one, server and client on the same two cores. The
-parts are cut at: candles in, turn known, decided, first order to go, first order there, last order there, turn done.
+Both processes read the same monotonic clock and run on the same cores. A turn begins when the server has written the
+last candle of the bar that opens (those of the bar that closes come before), or when the session's client has taken it
+in. An order is on the wire when its request goes to the socket, and at the exchange when the server takes it up, which
+does one after another. The parts are cut at: candles in, turn known, decided, first order to be made, first and last
+order on the wire, last order at the exchange, turn done.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +34,10 @@ import pandas as pd
 
 from data import Market
 from engine import Costs, Strategy, Venue
+from engine.live.clock import standing
+from engine.live.journal import Journal
+from engine.live.start import run_live
+from engine.rehearsal.server import RehearsalServer
 
 GOAL = 20e-3
 WARM = 20
@@ -46,9 +54,11 @@ class ZigZag(Strategy):
 
     @property
     def warmup(self) -> int:
+        """The bar before is what a bar is compared with."""
         return 2
 
     def targets(self, market: Market) -> pd.DataFrame:
+        """Equal shares of what rose, nothing of the rest."""
         close, share = market.close.to_numpy(), self.weight / max(len(market.symbols) / 2, 1.0)
         weights = np.full(close.shape, np.nan)
         weights[1:] = np.where(close[1:] > close[:-1], share, 0.0)
@@ -76,8 +86,6 @@ def zigzag(symbols: int, bars: int) -> Market:
 async def serve(symbols: int, bars: int) -> None:
     """Run the exchange, with stamps of what it wrote and read, until the process is ended."""
     from aiohttp import web
-
-    from engine.rehearsal.server import RehearsalServer
 
     class Stamped(RehearsalServer):
         """Notes when candles were written and orders came, and opens the next bar a while after it is asked to."""
@@ -121,73 +129,106 @@ async def serve(symbols: int, bars: int) -> None:
 # The session's process.
 
 
-async def trade(symbols: int, turns: int, folder: Path, weight: float = 0.9) -> dict[str, np.ndarray]:
+class Watch:
+    """What happened when, turn by turn, in the session's process."""
+
+    def __init__(self, turns: int) -> None:
+        self.turns = turns
+        self.stamps: list[dict[str, float]] = []
+
+    def note(self, name: str) -> None:
+        """Now."""
+        if self.stamps:
+            self.stamps[-1][name] = time.perf_counter()
+
+    async def sent(self, session: Any, context: Any, chunk: Any) -> None:  # noqa: ARG002  (what aiohttp calls)
+        """A request's body goes to its socket."""
+        if chunk.url.path.startswith("/api/v3/order"):
+            self.stamps[-1].setdefault("wire first", time.perf_counter())
+            self.note("wire last")
+
+    def client(self) -> Any:
+        """ccxt.pro's as it is, but that it notes when candles were taken in and orders written to their sockets."""
+        import aiohttp
+        import ccxt.pro
+
+        watch = self
+
+        class Client(ccxt.pro.binance):  # type: ignore[misc]
+            def open(self, *args: Any) -> None:
+                if self.session is None:
+                    super().open(*args)
+                    trace = aiohttp.TraceConfig()
+                    trace.on_request_chunk_sent.append(watch.sent)
+                    trace.freeze()
+                    self.session.trace_configs.append(trace)
+
+            def handle_ohlcv(self, client: Any, message: Any) -> None:
+                super().handle_ohlcv(client, message)
+                watch.note("heard")
+
+        return Client({"apiKey": "rehearsal", "secret": "rehearsal", "enableRateLimit": False})
+
+    @contextlib.contextmanager
+    def looking_in(self) -> Iterator[None]:
+        """Note when the session knows of a turn, and when it has decided."""
+        from engine.live.final_feed import FinalFeed
+        from engine.live.session import Session
+
+        turn, decide = FinalFeed.turn, Session._decided  # noqa: SLF001
+
+        async def known(feed: Any) -> Any:
+            found = await turn(feed)
+            self.note("known")
+            return found
+
+        def decided(session: Any, bar: int) -> Any:
+            found = decide(session, bar)
+            self.note("decided")
+            return found
+
+        FinalFeed.turn, Session._decided = known, decided  # type: ignore[method-assign]  # noqa: SLF001
+        try:
+            yield
+        finally:
+            FinalFeed.turn, Session._decided = turn, decide  # type: ignore[method-assign]  # noqa: SLF001
+
+
+async def trade(symbols: int, turns: int, journal: Path, weight: float = 0.9) -> dict[str, np.ndarray]:
     """Moments of each counted turn, in seconds; `weight` is the share of equity that is held."""
-    import aiohttp
-    import ccxt.pro
-
-    from engine.live import session as sessions
-    from engine.live.clock import standing
-    from engine.live.feed import CandleFeed
-    from engine.live.start import run_live
-    from engine.rehearsal.server import RehearsalServer
-
     bars = turns + 255
-    market = zigzag(symbols, bars)
-    server = subprocess.Popen(  # noqa: S603  (ourselves)
-        [sys.executable, __file__, "--serve", str(symbols), str(bars)], stdout=subprocess.PIPE
-    )
-    assert server.stdout is not None  # noqa: S101
-    port = json.loads(server.stdout.readline())["port"]
-    root = f"http://127.0.0.1:{port}/bench/"
-    stamps: list[dict[str, float]] = []
+    command = [sys.executable, __file__, "--serve", str(symbols), str(bars)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as server:  # noqa: ASYNC220, S603  (ourselves)
+        try:
+            port = json.loads((server.stdout or sys.stdin).readline())["port"]
+            watch = Watch(turns)
+            with watch.looking_in():
+                theirs = await live(watch, zigzag(symbols, bars), port, journal, ZigZag(weight))
+        finally:
+            server.terminate()
+    with Journal.reading(journal) as book:
+        beats = [beat for beat in book.heartbeats("bench") if "decided" in beat]
+    for one, other, beat in zip(watch.stamps, theirs, beats, strict=True):
+        one |= {"closed": other["closed"], "opened": other["opened"], "orders": len(other["orders"])}
+        one |= {"first": min(other["orders"], default=np.nan), "last": max(other["orders"], default=np.nan)}
+        one["to go"] = one["known"] + (np.nan if beat["sent"] is None else beat["sent"])
+    return {name: np.array([one[name] for one in watch.stamps[WARM:]]) for name in watch.stamps[-1]}
 
-    async def written(session: Any, context: Any, sent: Any) -> None:  # noqa: ARG001  (what aiohttp calls)
-        if sent.url.path.startswith("/api/v3/order"):
-            stamps[-1].setdefault("wire first", time.perf_counter())
-            stamps[-1]["wire last"] = time.perf_counter()
 
-    class Client(ccxt.pro.binance):  # type: ignore[misc]
-        """As it is, noting when the last candle was taken in, and when orders were written to their sockets."""
+async def live(watch: Watch, market: Market, port: int, journal: Path, strategy: Strategy) -> list[dict[str, Any]]:
+    """Run the session; the exchange's stamps by turn."""
+    import aiohttp
 
-        def open(self, *args: Any) -> None:
-            if self.session is None:
-                super().open(*args)
-                trace = aiohttp.TraceConfig()
-                trace.on_request_chunk_sent.append(written)
-                trace.freeze()
-                self.session.trace_configs.append(trace)
-
-        def handle_ohlcv(self, client: Any, message: Any) -> None:
-            super().handle_ohlcv(client, message)
-            if stamps:
-                stamps[-1]["heard"] = time.perf_counter()
-
-    client = Client({"apiKey": "rehearsal", "secret": "rehearsal", "enableRateLimit": False})
+    client = watch.client()
     RehearsalServer(market, venues=VENUE, port=port).point(client)
-    turn, decide = CandleFeed.turn, sessions.Session._decided  # noqa: SLF001
-
-    async def known(self: Any) -> Any:
-        found = await turn(self)
-        if stamps:
-            stamps[-1]["known"] = time.perf_counter()
-        return found
-
-    def decided(self: Any, bar: int) -> Any:
-        found = decide(self, bar)
-        stamps[-1]["decided"] = time.perf_counter()
-        return found
-
-    CandleFeed.turn, sessions.Session._decided = known, decided  # type: ignore[method-assign]  # noqa: SLF001
-    async with aiohttp.ClientSession() as control:
+    async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as control:
 
         async def after(_: int = 0) -> bool:
-            if stamps:
-                stamps[-1]["done"] = time.perf_counter()
-            if len(stamps) >= turns:
+            watch.note("done")
+            if len(watch.stamps) >= watch.turns:
                 return False
-            stamps.append({})
-            async with control.post(root + "next") as answer:
+            watch.stamps.append({})
+            async with control.post("/bench/next") as answer:
                 await answer.json()
             return True
 
@@ -195,13 +236,13 @@ async def trade(symbols: int, turns: int, folder: Path, weight: float = 0.9) -> 
             await after()
 
         try:
-            report = await run_live(
-                ZigZag(weight),
+            await run_live(
+                strategy,
                 client,
                 list(market.symbols),
                 "1m",
                 cash=1_000_000.0,
-                journal=folder / f"{symbols}-{weight}.sqlite",
+                journal=journal,
                 run="bench",
                 costs=Costs(fee=1e-4, slippage=1e-4),
                 venues=dict.fromkeys(market.symbols, VENUE),
@@ -209,18 +250,11 @@ async def trade(symbols: int, turns: int, folder: Path, weight: float = 0.9) -> 
                 when_ready=ready,
                 clock=standing,
             )
-            async with control.get(root + "stamps") as answer:
-                theirs = await answer.json()
+            async with control.get("/bench/stamps") as answer:
+                theirs: list[dict[str, Any]] = await answer.json()
         finally:
             await client.close()
-            server.terminate()
-            server.wait()
-    for one, other, sent in zip(stamps, theirs, report.session.times, strict=True):
-        one |= {"closed": other["closed"], "opened": other["opened"], "orders": len(other["orders"])}
-        one |= {"first": min(other["orders"], default=np.nan), "last": max(other["orders"], default=np.nan)}
-        one["to go"] = one["known"] + (np.nan if sent.sent is None else sent.sent)
-    CandleFeed.turn, sessions.Session._decided = turn, decide  # type: ignore[method-assign]  # noqa: SLF001
-    return {name: np.array([one[name] for one in stamps[WARM:]]) for name in stamps[-1]}
+    return theirs
 
 
 PARTS = ("opened", "heard", "known", "decided", "to go", "wire first", "first", "wire last", "last", "done")
@@ -241,7 +275,7 @@ def show(words: str, symbols: int, at: dict[str, np.ndarray]) -> dict[str, float
             p50, p99 = np.quantile(span, [0.5, 0.99]) * 1e3
             print(f"    {told:<19} to {name:<26}  p50 {p50:7.2f} ms   p99 {p99:7.2f} ms")
             found[until] = p99 / 1e3
-    steps = [np.median((at[end] - at[begin])[full]) * 1e3 for begin, end in zip(PARTS, PARTS[1:], strict=False)]
+    steps = [np.median((at[end] - at[begin])[full]) * 1e3 for begin, end in pairwise(PARTS)]
     parts = ", ".join(f"{end} {step:.2f}" for end, step in zip(PARTS[1:], steps, strict=True))
     print(f"    parts (p50, ms): written -> {parts}")
     return found
@@ -261,7 +295,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             cases = {"cash pays, one wave": 0.45, "sales pay, two waves": 0.9} if symbols > 1 else {"one order": 0.9}
             for words, weight in cases.items():
                 turns = TURNS.get(symbols, 200) + WARM
-                found = show(words, symbols, asyncio.run(trade(symbols, turns, Path(folder), weight)))
+                found = show(
+                    words,
+                    symbols,
+                    asyncio.run(trade(symbols, turns, Path(folder, f"{symbols}-{weight}.sqlite"), weight)),
+                )
                 worst.setdefault(symbols, found)
     if 20 not in worst:
         return 0

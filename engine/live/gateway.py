@@ -35,6 +35,8 @@ from engine.live.order_request import check_precision, request_of
 from engine.live.order_state import TRANSITIONS, Fill, OrderIntent, OrderReport, State, sum_of
 from engine.live.treatments import FINAL, REFUSALS, Treatment
 
+# What streams tell is read as it comes: of the thousand candles and orders that ccxt keeps, few are looked at again.
+_CACHED: Final = dict.fromkeys(("OHLCVLimit", "ordersLimit", "tradesLimit"), 100)
 RECENT: Final = 100  # orders in the list that must agree before an order is sent again
 _AHEAD: Final = 1000  # ms by which a timestamp may be ahead of Binance's clock
 _OPEN: Final = (State.ACKNOWLEDGED, State.PARTLY_FILLED)
@@ -86,6 +88,7 @@ class Gateway(AccountReader):
             raise ValidationError("Gateway: an option maxRetriesOnFailure of ccxt would send orders twice; take it out")
         exchange.options["maxRetriesOnFailure"] = 0
         exchange.options["recvWindow"] = recv_window
+        exchange.options |= _CACHED
         exchange.timeout = int(timeout * 1000)
         journal.start_run(run, str(exchange.id))
         # Three times what ccxt gives one request: it may have to wait for its turn first.

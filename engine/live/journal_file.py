@@ -15,7 +15,7 @@ from engine.live.journal_schema import prepare
 from engine.live.keys import redacted
 
 _WAIT: Final = 10.0  # seconds a reader waits for a checkpoint, or a writer for a reader's
-_RECENT: Final = 4_000  # orders and states that are kept at hand
+_RECENT: Final = 1_000  # orders and states that are kept at hand
 _LONGEST_LOG: Final = 20_000  # pages of 4 KiB: SQLite itself moves them into the file only if nobody has by then
 
 

@@ -2,8 +2,8 @@
 
     await live(job)                                   # in this process, to the end of the bars
 
-    async with Nursery(job, folder) as nursery:       # in a process forked for each life
-        life = await nursery.born()
+    async with Nursery() as nursery:                  # in a process forked for each life
+        life = await nursery.born(job, error)
         life.kill()                                   # SIGKILL
         await life.ended()
 
@@ -177,24 +177,16 @@ class Life:
 
 
 class Nursery:
-    """Where lives are forked from.
-
-    Args:
-        job: of each of them; what cannot be pickled in it is refused.
-        folder: for its errors.
-    """
-
-    def __init__(self, job: Job, folder: Path) -> None:
-        self._job, self._folder = job, folder
+    """Where lives are forked from, one after the other."""
 
     async def __aenter__(self) -> Self:
-        letter = _pickled(self._job)
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path)}
         self._process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "engine.live.life", str(self._folder / "error.txt"),
-            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, env=environment,
-        )  # fmt: skip
-        self._tell(len(letter).to_bytes(8, "big") + letter)
+            *(sys.executable, "-m", "engine.live.life"),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            env=environment,
+        )
         return self
 
     async def __aexit__(
@@ -204,50 +196,56 @@ class Nursery:
             self._process.stdin.close()  # it kills what lives, and ends
         await self._process.wait()
 
-    async def born(self) -> Life:
-        """Begin a life.
+    async def born(self, job: Job, error: Path) -> Life:
+        """Begin a life; the one before must have ended.
+
+        Args:
+            job: what it does; what cannot be pickled in it is refused.
+            error: the file for the error that it ends by.
 
         Raises:
-            LifeError: the nursery could not read its job.
+            LifeError: the job cannot be given to another process.
         """
-        self._tell(b"x")
+        letter = _pickled((job, error))
+        self._tell(len(letter).to_bytes(8, "big") + letter)
         told = self._process.stdout
         pid = b"" if told is None else await told.readline()
         if told is None or not pid:
             raise LifeError("the session's process did not begin; stderr says why")
-        return Life(int(pid), told, self._folder / "error.txt")
+        return Life(int(pid), told, error)
 
     def _tell(self, words: bytes) -> None:
         if self._process.stdin is not None:
             self._process.stdin.write(words)
 
 
-def _pickled(job: Job) -> bytes:
-    """The job for another process; a class of a file or of a notebook goes along whole."""
+def _pickled(order: tuple[Job, Path]) -> bytes:
+    """A job for another process; a class of a file or of a notebook goes along whole."""
     import cloudpickle  # type: ignore[import-untyped, unused-ignore]
 
+    job, _ = order
     for thing in (job.strategy, job.enrich):
         module = sys.modules.get(getattr(type(thing), "__module__", ""))
         top = "" if module is None else module.__name__.partition(".")[0]
         if module is not None and top != "builtins" and importlib.machinery.PathFinder.find_spec(top) is None:
             cloudpickle.register_pickle_by_value(module)
     try:
-        return bytes(cloudpickle.dumps(job))
+        return bytes(cloudpickle.dumps(order))
     except Exception as error:
         raise LifeError(
             f"{job.strategy}: cannot be given to a process of its own ({error}); rehearse it without crashes"
         ) from error
 
 
-def main(error: Path, stdin: BinaryIO, stdout: BinaryIO) -> None:
-    """The nursery: read the job, then fork a life for each byte; the end of the input ends what lives."""
+def main(stdin: BinaryIO, stdout: BinaryIO) -> None:
+    """The nursery: fork a life for each job that comes; the end of the input ends what lives."""
     import cloudpickle  # type: ignore[import-untyped, unused-ignore]
 
     logging.disable(logging.WARNING)  # faults are what a rehearsal is for: its report tells of them
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group: whoever watches ends us
-    job: Job = cloudpickle.loads(_exactly(stdin, int.from_bytes(_exactly(stdin, 8), "big")))
-    job.client()  # what a client imports is imported before the first life
-    while stdin.read(1):
+    while length := stdin.read(8):
+        job, error = cloudpickle.loads(_exactly(stdin, int.from_bytes(length, "big")))
+        job.client()  # what a client imports is imported once
         pid = os.fork()
         if pid == 0:
             os._exit(_lived(job, error))
@@ -296,4 +294,4 @@ def _say(stdout: BinaryIO, number: int) -> None:
 
 if __name__ == "__main__":
     # Unbuffered: what is read ahead would hide the end of the input from select.
-    main(Path(sys.argv[1]), os.fdopen(os.dup(0), "rb", buffering=0), sys.stdout.buffer)
+    main(os.fdopen(os.dup(0), "rb", buffering=0), sys.stdout.buffer)

@@ -81,7 +81,7 @@ class Placing:
     tally: Tally
     stop: Stop
     resting: dict[int, Resting] = field(default_factory=dict)
-    times: list[TurnTimes] = field(default_factory=list)
+    turns: int = 0
     _bar: int = 0
 
     # Orders.

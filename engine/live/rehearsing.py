@@ -153,6 +153,7 @@ async def rehearse_async(
     progress: Callable[[int, int], None] | None = None,
     session_options: Mapping[str, Any] | None = None,
     limit: float | None = None,
+    nursery: Nursery | None = None,
 ) -> Rehearsal:
     """Rehearse a strategy.
 
@@ -172,6 +173,7 @@ async def rehearse_async(
         progress: told turns done and all.
         session_options: further arguments of `run_live`.
         limit: seconds after which it is given up; None for never.
+        nursery: that its processes are forked from; None for one of its own, which takes seconds to be there.
 
     Raises:
         RehearsalError: it did not end within `limit`, or the session could not be kept alive.
@@ -190,6 +192,7 @@ async def rehearse_async(
     with tempfile.TemporaryDirectory(prefix="ladder-rehearsal-") as folder:
         path = journal or Path(folder) / "journal.sqlite"
         stage = _Stage(strategy, market, cash, costs, venue, risk, plan, seed, crashes, path, start, enrich)
+        stage.nursery = nursery
         try:
             async with asyncio.timeout(limit):
                 return await stage.play(progress, dict(session_options or {}))
@@ -232,6 +235,7 @@ class _Stage:
         self.enrich = enrich
         self.chance = random.Random(seed)  # noqa: S311 - no secret hangs on it
         self.killed, self.row = 0, start
+        self.nursery: Nursery | None = None
 
     async def play(self, progress: Callable[[int, int], None] | None, options: dict[str, Any]) -> Rehearsal:
         costs = self.costs
@@ -285,9 +289,12 @@ class _Stage:
 
     async def _lives(self, server: RehearsalServer, job: Job) -> None:
         """Sessions in processes of their own, each to its death or to the end of the bars."""
-        async with Nursery(job, self.path.parent) as nursery:
+        async with contextlib.AsyncExitStack() as stack:
+            nursery = self.nursery
+            if nursery is None:
+                nursery = await stack.enter_async_context(Nursery())
             while not _is_over(server):
-                life = await nursery.born()
+                life = await nursery.born(job, self.path.with_name("error.txt"))
                 try:
                     await self._live_and_die(server, life)
                     if await life.ended():

@@ -61,6 +61,7 @@ class Session(Placing):
         stale_after: ns after a bar's open from which nothing more is opened or enlarged at it.
         known_orders: `Journal.order_count` when the state was written that it goes on from: later ones it must find.
         adjusted: number of the last adjustment of the run's books that it has taken in.
+        turns: bars that were decided on.
         uncovered: columns whose barriers do not fit what is held, for it changed without a turn.
     """
 
@@ -111,8 +112,9 @@ class Session(Placing):
         if self._coming is None:
             self._coming = asyncio.ensure_future(self.feed.turn())
         rung = asyncio.ensure_future(self.bell.rung())
+        either: set[asyncio.Future[Any]] = {self._coming, rung}
         try:
-            await asyncio.wait({self._coming, rung}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         finally:
             rung.cancel()
         if not self._coming.done():
@@ -144,7 +146,7 @@ class Session(Placing):
         if halts != guard.NO_RULE:
             self.journal.record_risk_event(self.name, "halt", "", {"rule": guard.RULES[halts], "bar": turn.closed})
         times = TurnTimes(clock.passed())
-        self.times.append(times)
+        self.turns += 1
         changed, self.uncovered = {*moved, *self.uncovered}, set()
         self.desk.open(turn.opened, {self._column(symbol): price for symbol, price in turn.opens.items()})
         self._refuse_stale(turn)

@@ -139,14 +139,7 @@ async def run_live(
     stop = Stop() if stop is None else stop
     if stop.kill_file is not None:
         refuse_if_killed(stop.kill_file)
-    switch = None
-    if dead_man is not None:
-        if strategy.exits is not None and not dead_man_takes_barriers:
-            raise ValidationError(
-                f"run {run!r}: a dead man's switch would cancel the stops and profits that protect its positions, just "
-                "when nobody else does; leave it out, or say that it may (dead_man_takes_barriers)"
-            )
-        switch = DeadMan(exchange, dead_man, perpetual=":" in symbols[0])
+    switch = _switch(strategy, exchange, run, symbols, dead_man, may_take=dead_man_takes_barriers)
     with account_lock(exchange, journal=journal, run=run, kill_file=stop.kill_file), Journal(journal) as book:
         await answered(exchange.load_markets)
         times = ExchangeClock(exchange)
@@ -206,7 +199,25 @@ async def run_live(
             await feed.close()
             if switch is not None:
                 await switch.disarm()
-        return LiveReport(run, len(session.times), stop.why or "its caller", session)
+        return LiveReport(run, session.turns, stop.why or "its caller", session)
+
+
+def _switch(
+    strategy: Strategy, exchange: Any, run: str, symbols: Sequence[str], seconds: float | None, *, may_take: bool
+) -> DeadMan | None:
+    """The dead man's switch that was asked for.
+
+    Raises:
+        ValidationError: it would take barriers with it, and nobody said that it may; or the exchange has none.
+    """
+    if seconds is None:
+        return None
+    if strategy.exits is not None and not may_take:
+        raise ValidationError(
+            f"run {run!r}: a dead man's switch would cancel the stops and profits that protect its positions, just "
+            "when nobody else does; leave it out, or say that it may (dead_man_takes_barriers)"
+        )
+    return DeadMan(exchange, seconds, perpetual=":" in symbols[0])
 
 
 async def _live_signs(book: Journal, run: str, switch: DeadMan | None) -> None:

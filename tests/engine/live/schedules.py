@@ -6,6 +6,7 @@ import asyncio
 
 from data import load_sample
 from engine import Costs, Exits, RiskLimits, Venue
+from engine.live.life import Nursery
 from engine.live.rehearsing import Rehearsal, rehearse_async
 from research.strategies import SmaCross
 
@@ -17,7 +18,7 @@ def schedule(seed: int, turns: int) -> Rehearsal:
     return asyncio.run(schedule_async(seed, turns))
 
 
-async def schedule_async(seed: int, turns: int) -> Rehearsal:
+async def schedule_async(seed: int, turns: int, nursery: Nursery | None = None) -> Rehearsal:
     """As `schedule`, beside others: they wait most of the time."""
     first = 2_900 + seed * 37 % 20_000
     market = load_sample(["BTC/USD", "ETH/USD", "LTC/USD"]).iloc(first, first + 8 + turns)
@@ -31,4 +32,5 @@ async def schedule_async(seed: int, turns: int) -> Rehearsal:
         seed=seed,
         crashes=0.2 if seed % 2 else 0.0,
         limit=300.0,
+        nursery=nursery,
     )

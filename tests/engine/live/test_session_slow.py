@@ -9,6 +9,7 @@ import pytest
 
 from data import load_sample
 from engine import Costs, Exits, Venue
+from engine.live.life import Nursery
 from engine.live.rehearsing import Rehearsal, rehearse
 from research.strategies import SmaCross
 from tests.engine.live.schedules import schedule_async
@@ -48,10 +49,11 @@ def test_five_hundred_schedules_of_faults() -> None:
 
 
 async def _five_hundred() -> list[Rehearsal]:
-    room = asyncio.Semaphore(_AT_ONCE)
+    seeds = iter(range(1_000, 1_500))
 
-    async def one(seed: int) -> Rehearsal:
-        async with room:
-            return await schedule_async(seed, turns=14)
+    async def some() -> list[Rehearsal]:
+        async with Nursery() as nursery:
+            return [await schedule_async(seed, 14, nursery) for seed in seeds]
 
-    return await asyncio.gather(*(one(seed) for seed in range(1_000, 1_500)))
+    found = await asyncio.gather(*(some() for _ in range(_AT_ONCE)))
+    return [rehearsal for part in found for rehearsal in part]
