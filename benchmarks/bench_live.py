@@ -161,7 +161,7 @@ class Watch:
                     trace = aiohttp.TraceConfig()
                     trace.on_request_chunk_sent.append(watch.sent)
                     trace.freeze()
-                    self.session.trace_configs.append(trace)
+                    self.session.trace_configs.append(trace)  # type: ignore[attr-defined]
 
             def handle_ohlcv(self, client: Any, message: Any) -> None:
                 super().handle_ohlcv(client, message)
@@ -187,7 +187,8 @@ class Watch:
             self.note("decided")
             return found
 
-        FinalFeed.turn, Session._decided = known, decided  # type: ignore[method-assign]  # noqa: SLF001
+        FinalFeed.turn = known  # type: ignore[method-assign,assignment]
+        Session._decided = decided  # type: ignore[method-assign,assignment]  # noqa: SLF001
         try:
             yield
         finally:
@@ -289,7 +290,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     sizes = [int(one) for one in given] or list(TURNS)
     load = os.getloadavg()[0]
     print(f"closed bar to orders at the exchange ({os.cpu_count()} cores, load before {load:.1f}, server included)")
-    worst = {}
+    worst: dict[int, dict[str, float]] = {}
     with tempfile.TemporaryDirectory(prefix="ladder-bench-") as folder:
         for symbols in sizes:
             cases = {"cash pays, one wave": 0.45, "sales pay, two waves": 0.9} if symbols > 1 else {"one order": 0.9}
