@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 
 from data.errors import LadderError
 from research.cli.baseline import baseline
+from research.cli.climb import promote
 from research.cli.data import data_app
 from research.cli.demo import demo
 from research.cli.judge import compare, parity, tearsheet
@@ -69,6 +70,7 @@ for broker in ("backtest", "paper"):
     app.command(broker)(run_command(broker))
 app.command()(rehearse)
 app.command()(kill)
+app.command()(promote)
 app.command()(status)
 app.command()(demote)
 app.command()(train)

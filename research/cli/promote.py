@@ -53,7 +53,7 @@ def status(
         told += [f"{path}: {trouble}"] if trouble else []
     table = ladder(registry, figures)
     if not len(table):
-        typer.echo(f"no strategy was judged yet (records: {Registry(registry).folder})")
+        typer.echo(f"no strategy is on the ladder (records: {Registry(registry).folder})")
     else:
         _print(table)
     told += [str(trouble) for trouble in table["trouble"] if trouble]

@@ -23,6 +23,7 @@ COMMANDS = (
         "kill",
         "status",
         "demote",
+        "promote",
         "predict",
         "baseline",
         "publish",

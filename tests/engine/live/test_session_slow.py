@@ -31,7 +31,7 @@ def test_two_thousand_bars_of_five_symbols_give_the_orders_of_paper(exits: Exits
 
 
 _KINDS = 16
-_AT_ONCE = 8
+_AT_ONCE = 4
 
 
 def test_five_hundred_schedules_of_faults() -> None:

@@ -142,6 +142,7 @@ def test_a_day_of_minutes_leaves_nothing_behind(tmp_path) -> None:
     assert report.turns >= TURNS and turns_with_orders > TURNS / 2
     assert growth["rss"] < 0.05 and growth["objects"] < 0.05
     assert end["objects"] - warm["objects"] < TURNS / 2, "what one turn left behind, every turn would"
+    assert len(report.session.tally._counted) <= 2 * len(SYMBOLS), "fills that are known as counted"
     assert end["files"] <= warm["files"] and end["threads"] <= warm["threads"] and end["tasks"] <= warm["tasks"]
     assert held["tasks"].max() < 20
     assert late < 1.5 * early
