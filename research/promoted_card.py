@@ -62,14 +62,19 @@ def standing_of(card: Card, rung: Rung, registry: str | Path | None = None, mark
     return require(card.made(), bars, rung=rung, exchange=card.market.exchange, terms=card.terms(), registry=registry)
 
 
-def promotion_of(card: Card, registry: str | Path | None = None) -> Callable[[Terms], Permission]:
+def promotion_of(card: Card, registry: str | Path | None = None) -> Callable[[Terms], Permission | None]:
     """What `engine.live.permission.require_promotion` asks: the permission that a card's promotion to live gives.
 
-    Its answer raises PermissionDeniedError where there is none, and names each difference.
+    Its answer is None of a strategy that was never judged, and raises PermissionDeniedError with each difference where
+    what was promoted is another.
     """
     from engine.live.permission import Permission, PermissionDeniedError
+    from reports.promotion.registry import Registry
 
-    def find(terms: Terms) -> Permission:
+    def find(terms: Terms) -> Permission | None:
+        kind = type(card.made())
+        if all(event.strategy != f"{kind.__module__}.{kind.__qualname__}" for event in Registry(registry).events()):
+            return None  # never judged: there is nothing to hold its bars against
         try:
             standing = standing_of(card, "live", registry)
         except ValidationError as error:

@@ -182,13 +182,12 @@ def test_refusal_by_the_exchange_is_an_error_and_no_silence():
         asyncio.run(DeadMan(Kraken(), 10, perpetual=False).arm())
 
 
-def test_barriers_and_the_switch_do_not_go_together_unless_it_is_said(stage):
+def test_barriers_and_the_switch_do_not_go_together_unless_it_is_said(tmp_path):
     async def play(stage):
-        stage.strategy = Always(exits=Exits(stop_loss=0.1))
         with pytest.raises(ValidationError, match="would cancel the stops and profits that protect"):
             await stage.session(1, dead_man=3)
 
-    on_stage(play, stage)
+    on_stage(play, Stage(tmp_path / "j.sqlite", Always(exits=Exits(stop_loss=0.1))))
 
 
 def test_session_on_an_exchange_without_a_switch_is_refused_before_its_first_request(tmp_path):
