@@ -75,7 +75,7 @@ def test_trials_are_counted_from_the_record_each_set_once(tmp_path) -> None:
 @pytest.mark.slow
 def test_noise_picked_as_the_best_of_five_hundred_does_not_pass(tmp_path) -> None:
     passed = []
-    for seed in range(12):
+    for seed in range(8):
         market, record = planted_market(seed, bars=8_760), tmp_path / f"{seed}.sqlite"
         best = sweep(CoinFlips, {"number": range(1, 501)}, market, costs=COSTS, record=record, progress=False)
         passed.append(judged(best.strategy(), market, record).passed)
@@ -86,9 +86,9 @@ def test_noise_picked_as_the_best_of_five_hundred_does_not_pass(tmp_path) -> Non
 def test_a_real_edge_of_one_and_a_half_passes_most_of_the_time(tmp_path) -> None:
     passed = [
         judged(SignalFollower(), planted_market(seed, SHARPE_1_5), tmp_path / f"{seed}.sqlite").passed
-        for seed in range(40)
+        for seed in range(30)
     ]
-    assert np.mean(passed) > 0.68  # 80% less three standard errors of 40: docs/gate.md has it of 200
+    assert np.mean(passed) > 0.58  # 80% less three standard errors of 30: docs/gate.md has it of 200
 
 
 def test_capacity_is_the_share_of_the_bar_that_filled() -> None:
