@@ -49,7 +49,7 @@ Amount = Literal["none", "light", "heavy"]
 RUN: Final = "rehearsal"
 _LIGHT: Final = 0.2  # of the heavy rates
 # A request is executed until this long after its timestamp; short, for a lost one is certain only then.
-_GATEWAY: Final[dict[str, Any]] = {"recv_window": 250, "settle": 0.02, "timeout": 5.0, "patience": 30.0}
+_GATEWAY: Final[dict[str, Any]] = {"recv_window": 400, "settle": 0.02, "timeout": 5.0, "patience": 30.0}
 _MOST_RESTARTS: Final = 500
 _STILLBORN: Final = 0.1  # of the lives that are to be killed, those that end while the session begins
 _LOOK: Final = 0.002  # seconds between looks at how far a life has come
