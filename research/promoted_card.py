@@ -44,7 +44,13 @@ def line_of_card(card: Card) -> str:
     return line_of_run(card.made(), exchange=given.exchange, symbols=given.symbols, timeframe=given.timeframe)
 
 
-def standing_of(card: Card, rung: Rung, registry: str | Path | None = None, market: Market | None = None) -> Standing:
+def standing_of(
+    card: Card,
+    rung: Rung,
+    registry: str | Path | None = None,
+    market: Market | None = None,
+    ground: str | None = "exchange",
+) -> Standing:
     """The promotion that lets a card run on a rung.
 
     Args:
@@ -52,6 +58,7 @@ def standing_of(card: Card, rung: Rung, registry: str | Path | None = None, mark
         rung: "paper" or "live"; who stands on live may also run on paper.
         registry: the folder of records; None for the default one.
         market: the card's bars, where they are at hand.
+        ground: as `reports.promotion.climbing.require` takes it.
 
     Raises:
         ValidationError: as `reports.promotion.climbing.require`: there is none, or something has changed since.
@@ -59,7 +66,15 @@ def standing_of(card: Card, rung: Rung, registry: str | Path | None = None, mark
     from reports.promotion.climbing import require
 
     bars = card.bars() if market is None else market
-    return require(card.made(), bars, rung=rung, exchange=card.market.exchange, terms=card.terms(), registry=registry)
+    return require(
+        card.made(),
+        bars,
+        rung=rung,
+        exchange=card.market.exchange,
+        terms=card.terms(),
+        registry=registry,
+        ground=ground,
+    )
 
 
 def promotion_of(card: Card, registry: str | Path | None = None) -> Callable[[Terms], Permission | None]:
@@ -86,21 +101,30 @@ def promotion_of(card: Card, registry: str | Path | None = None) -> Callable[[Te
     return find
 
 
-def paper_standing(card: Card, *, accepted: bool, registry: str | Path | None = None) -> str:
-    """What a session of paper with live prices says of its card's rung.
+def paper_standing(
+    card: Card, *, accepted: bool, rehearsal: bool = False, registry: str | Path | None = None
+) -> tuple[str, str]:
+    """What a session of paper with live prices says of its card's rung, and the record that it runs by; "" for none.
 
     Args:
         card: that is to run.
         accepted: whether a person takes it as it is (`--i-accept-unpromoted`).
+        rehearsal: whether the prices are a rehearsal exchange's: nobody needs to be asked.
         registry: the folder of records; None for the default one.
 
     Raises:
         ValidationError: it does not stand on paper, or something has changed since, and nobody has accepted that.
     """
+    from reports.promotion.climbing import record_of_rung
+
     try:
         event = standing_of(card, "paper", registry).event
     except ValidationError as error:
+        if rehearsal:
+            return f"on a rehearsal exchange, without a promotion: {str(error).splitlines()[0]}", ""
         if not accepted:
             raise ValidationError(f"{error}\nor run it on paper as it is: --i-accept-unpromoted") from error
-        return f"not promoted, and accepted as it is: {error}"
-    return f"stands on {event.rung} since {event.at}, by {event.by} (record {event.record[:12]})"
+        return f"not promoted, and accepted as it is: {error}", ""
+    below = record_of_rung(event.line, "paper", registry)
+    record = "" if below is None else below.digest
+    return f"stands on {event.rung} since {event.at}, by {event.by} (record {record[:12]})", record

@@ -43,7 +43,7 @@ def beside_paper(
     Returns:
         Orders alike, from each symbol's first one on, and the first that differs of each symbol, in words.
     """
-    begun = replace(_Begun(), inner=strategy, when=market.index[start])
+    begun = replace(Begun(), inner=strategy, when=market.index[start])
     last = market.index[-2]  # what the last turn sent fills in a bar that `paper` does not see
     wanted = paper(begun, market, **terms).orders
     wanted = wanted[wanted["decided_at"] < last]
@@ -68,25 +68,34 @@ def beside_paper(
 
 
 @dataclass(frozen=True)
-class _Begun(Strategy):
-    """A strategy that decides nothing before the session begins."""
+class Begun(Strategy):
+    """A strategy that decides nothing before a session begins.
+
+    Attributes:
+        inner: what decides from then on.
+        when: opening time of the first bar that it decides on.
+    """
 
     inner: Strategy | None = None
     when: pd.Timestamp | None = None
 
     @property
     def warmup(self) -> int:
+        """What `inner` needs lies before the session."""
         return 1
 
     @property
     def exits(self) -> Any:  # type: ignore[override]
+        """As of `inner`."""
         return None if self.inner is None else self.inner.exits
 
     @property
     def order_notional(self) -> Any:  # type: ignore[override]
+        """As of `inner`."""
         return None if self.inner is None else self.inner.order_notional
 
     def targets(self, market: Market) -> pd.DataFrame:
+        """Those of `inner`, but before the session begins."""
         assert self.inner is not None and self.when is not None  # noqa: S101, PT018 - for mypy
         begun = int(market.index.searchsorted(self.when))
         targets = self.inner.targets(market).copy()
@@ -94,6 +103,7 @@ class _Begun(Strategy):
         return targets
 
     def scale(self, market: Market) -> pd.DataFrame | None:
+        """As of `inner`."""
         return None if self.inner is None else self.inner.scale(market)
 
 

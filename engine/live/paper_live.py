@@ -22,11 +22,10 @@ import difflib
 import logging
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 import pandas as pd
 
 from data.errors import ValidationError
@@ -39,15 +38,17 @@ from engine.live.bars import BarWindow
 from engine.live.books import currencies
 from engine.live.clock import ExchangeClock
 from engine.live.final_feed import FinalFeed
-from engine.live.paper_journal import PaperBar, PaperJournal
+from engine.live.paper_journal import PaperJournal
+from engine.live.paper_record import bars_of
 from engine.live.paper_session import PaperSession
+from engine.live.paper_terms import same_terms, terms_of
 from engine.live.permission import is_rehearsal
 from engine.live.safety import Stop, refuse_if_killed
 from engine.live.start import STARTED, answered
-from engine.paper_stream import PaperStream, market_of
+from engine.paper_stream import PaperStream
 from engine.result import Result
-from engine.run import lay_ground, plain
-from engine.strategy import Strategy, parameters
+from engine.run import lay_ground
+from engine.strategy import Strategy
 from engine.venue import Venue
 
 _LOG = logging.getLogger(__name__)
@@ -121,6 +122,7 @@ async def run_paper_live(
     grace: float = 0.5,
     late_after: float = 0.02,
     clock: Callable[[], int] | None = None,
+    record: str = "",
 ) -> PaperLiveReport:
     """Trade a strategy on paper with an exchange's live prices until it is stopped.
 
@@ -147,6 +149,7 @@ async def run_paper_live(
         late_after: fraction of a bar, but at least ten seconds, after whose passing its open is gone: nothing is
             decided for it.
         clock: the time by which that is told, ns; None for the exchange's own. `clock.standing` for a replay.
+        record: of the promotion that it runs by, for the journal and the gate; "" for none.
 
     Raises:
         FetchError: the exchange cannot be reached, or has no candles of a symbol.
@@ -163,12 +166,12 @@ async def run_paper_live(
         if clock is None:
             await answered(times.check)
         rules = _venues(exchange, symbols, venues, leverage, maintenance_margin)
-        terms = _terms(strategy, symbols, timeframe, cash, costs or Costs(), risk, rules)
+        terms = terms_of(strategy, symbols, timeframe, cash, costs or Costs(), risk, rules)
         terms |= {"rehearsal": is_rehearsal(exchange)}
         terms |= {} if venues else {"leverage": float(leverage), "maintenance_margin": float(maintenance_margin)}
         begun = book.take_up(run, exchange.id, terms)
-        rules = _same_terms(run, begun, terms, rules, venues)
-        _state_start(book, run, symbols, stop)
+        rules = same_terms(run, begun, terms, rules, venues)
+        _state_start(book, run, symbols, stop, record)
         if any(venue.shorts for venue in rules.values()):
             _LOG.warning("%s: %s", run, _NO_FUNDING)
         feed = FinalFeed(exchange, symbols, timeframe, grace=grace)
@@ -179,7 +182,7 @@ async def run_paper_live(
             known = list(book.executed(run, symbols))
             bars = await feed.start(2 if known else rows + _SPARE)
             if known:
-                bars = _last_bars(known, symbols, timeframe, rows + _SPARE)
+                bars = bars_of(known[-(rows + _SPARE) :], symbols, timeframe)
                 feed.rewind(known[-1].opened)
             market = bars if enrich is None else enrich(bars)
             ground = lay_ground(market, cash, costs or Costs(), rules, risk, None)
@@ -221,10 +224,10 @@ async def _live_signs(book: PaperJournal, run: str) -> None:
         await asyncio.sleep(_SIGN)
 
 
-def _state_start(book: PaperJournal, run: str, symbols: Sequence[str], stop: Stop) -> None:
+def _state_start(book: PaperJournal, run: str, symbols: Sequence[str], stop: Stop, record: str) -> None:
     """Write down that a process of the run starts, for those who look at the journal or want to stop it."""
     kill_file = "" if stop.kill_file is None else str(stop.kill_file.resolve())
-    told = {"symbols": list(symbols), "kill_file": kill_file, "pid": os.getpid(), "paper": True}
+    told = {"symbols": list(symbols), "kill_file": kill_file, "pid": os.getpid(), "paper": True, "record": record}
     book.state_that(run, STARTED, who_says_so(), told)
 
 
@@ -259,70 +262,6 @@ def _venues(
     if missing:
         raise ValidationError(f"run_paper_live: venues lack {', '.join(missing)}; give one for each symbol, or None")
     return {symbol: venues[symbol] for symbol in symbols}
-
-
-def _terms(
-    strategy: Strategy,
-    symbols: Sequence[str],
-    timeframe: str,
-    cash: float,
-    costs: Costs,
-    risk: RiskLimits | None,
-    venues: Mapping[str, Venue],
-) -> dict[str, Any]:
-    """All that a run's result hangs on beside its bars, as the journal keeps it."""
-    kind = type(strategy)
-    return {
-        "strategy": f"{kind.__module__}.{kind.__qualname__}",
-        "parameters": plain(parameters(strategy)),
-        "exits": plain(strategy.exits),
-        "order_notional": plain(strategy.order_notional),
-        "symbols": list(symbols),
-        "timeframe": timeframe,
-        "cash": float(cash),
-        "costs": plain(costs),
-        "risk": plain(risk),
-        "venues": plain(dict(venues)),
-    }
-
-
-def _same_terms(
-    run: str,
-    begun: Mapping[str, Any] | None,
-    terms: Mapping[str, Any],
-    rules: dict[str, Venue],
-    venues: Mapping[str, Venue] | None,
-) -> dict[str, Venue]:
-    """The venues of a run that goes on: the exchange may have changed its rules since, the run goes on by its own.
-
-    Raises:
-        ValidationError: it was begun on other terms.
-    """
-    if begun is None:
-        return rules
-    compared = [name for name in terms if name != "venues" or venues is not None]
-    changed = [
-        f"{name} were {begun.get(name)!r}, are {terms[name]!r}" for name in compared if begun.get(name) != terms[name]
-    ]
-    if changed:
-        raise ValidationError(
-            f"run {run!r} was begun on other terms: {'; '.join(changed)}; give the new one another name"
-        )
-    return {symbol: _venue_of(told) for symbol, told in begun["venues"].items()} if venues is None else rules
-
-
-def _venue_of(told: Mapping[str, Any]) -> Venue:
-    """A venue from what the journal has of it; infinities stand there as text."""
-    values: dict[str, Any] = {item.name: told[item.name] for item in fields(Venue)}
-    values = {name: float(value) if isinstance(value, str) else value for name, value in values.items()}
-    return Venue(**{**values, "fees": None if values["fees"] is None else tuple(values["fees"])})
-
-
-def _last_bars(known: Sequence[PaperBar], symbols: Sequence[str], timeframe: str, rows: int) -> Market:
-    """The newest bars of a journal."""
-    newest, missing = known[-rows:], (float("nan"),) * 5
-    values = [np.array([row.bars.get(symbol, missing) for symbol in symbols]).T for row in newest]
-    return market_of([row.time for row in newest], values, symbols, timeframe)
 
 
 def _report(session: PaperSession, exchange: str) -> PaperLiveReport:

@@ -16,13 +16,13 @@ import numpy as np
 import pandas as pd
 
 from data.candles import CANDLE_COLUMNS
-from data.errors import ValidationError
 from data.market import Market
 from engine.live.bars import Bar, BarWindow
 from engine.live.deciding import Decision, decide
 from engine.live.feed import Turn
 from engine.live.final_feed import FinalFeed
 from engine.live.paper_journal import DECIDED, KNOWN, SLEPT, PaperBar, PaperJournal
+from engine.live.paper_record import execute_again
 from engine.live.safety import Stop
 from engine.paper_stream import Close, PaperStream, Verdict
 from engine.strategy import Strategy
@@ -85,13 +85,8 @@ class PaperSession:
         Raises:
             ValidationError: it does not come to the same equity.
         """
-        for row in known:
-            close = self._step(row.time, row.bars, row.decision, awake=row.kind != SLEPT)
-            if close.equity != row.equity:
-                raise ValidationError(
-                    f"run {self.name!r}: at {_utc(row.time)} its equity was {row.equity!r}, executed again it is "
-                    f"{close.equity!r}: the rules of this Ladder are not those that it was begun with; begin a new run"
-                )
+        for _, close in execute_again(self.stream, known, self.window.symbols, self.name):
+            self.held = close.held
         self.first = sum(row.kind == KNOWN for row in known)
         self.slept = sum(row.kind == SLEPT for row in known)
 

@@ -107,6 +107,7 @@ def require(
     policy: Policy | None = None,
     registry: str | Path | None = None,
     lock: str | Path | None = None,
+    ground: str | None = "exchange",
 ) -> Standing:
     """The promotion that lets a strategy run on a rung: it is there, and what runs is what was judged.
 
@@ -119,6 +120,8 @@ def require(
         policy: that must have judged it; None for whichever did.
         registry: as `promote` takes it.
         lock: as `subject_of` takes it.
+        ground: where a strategy is to trade that stands on live, "exchange" or "rehearsal": what was shown on a
+            rehearsal exchange lets nobody trade with money. None for either.
 
     Raises:
         ValidationError: there is no such promotion, or it was taken back; the record or the registry has been edited;
@@ -135,6 +138,8 @@ def require(
             first, last = record.subject["first_bar"], record.subject["last_bar"]
             return [f"data: there are no bars from {first} to {last}, on which it was judged"]
         current = subject_of(strategy, bars, exchange=exchange, terms=terms, lock=lock)
+        if "ground" in record.subject:
+            current["ground"] = ground if ground is not None and rung == "live" else record.subject["ground"]
         if policy is not None:
             current |= {"policy": policy.digest, "policy_text": canonical(policy.model_dump())}
         return differences(record.subject, current)
@@ -201,7 +206,8 @@ def status(
     for line, event in latest(events).items():
         trouble, then = "", dict[str, Any]()
         try:
-            then = dict(_record_of(event, book).stats) or _stats_on_paper(line, events, book)
+            record, below = _record_of(event, book), _last_promotion(events, line, "paper")
+            then = dict(record.stats) or ({} if below is None else dict(_record_of(below, book).stats))
         except ValidationError as error:
             trouble = str(error)
         rows.append(
@@ -225,6 +231,22 @@ def status(
     return table.sort_values("since", ascending=False, kind="stable").set_index("line")
 
 
+def record_of_rung(line: str, rung: Rung, registry: str | Path | None = None) -> Record | None:
+    """The record of a strategy's last promotion to a rung; None where it never was.
+
+    Raises:
+        ValidationError: the record or the registry has been edited.
+    """
+    book = Registry(registry)
+    event = _last_promotion(book.events(), line, rung)
+    return None if event is None else _record_of(event, book)
+
+
+def _last_promotion(events: list[Event], line: str, rung: Rung) -> Event | None:
+    found = (one for one in reversed(events) if (one.line, one.event, one.rung) == (line, "promoted", rung))
+    return next(found, None)
+
+
 def _as_the_gate_judges(verdict: Verdict) -> None:
     again = gate(verdict.evidence, verdict.policy, verdict.overrides)
     if again.checks != verdict.checks:
@@ -245,11 +267,9 @@ def _stands_on_paper(record: Record, adding: Adding, book: Registry) -> None:
     event = latest(adding.events).get(record.line)
     if event is None or event.standing is None:
         raise ValidationError(f"{record.strategy}: stands on no rung; promote it to paper before live")
-    below = next(
-        one
-        for one in reversed(adding.events)
-        if one.line == record.line and one.event == "promoted" and one.rung == "paper"
-    )
+    below = _last_promotion(adding.events, record.line, "paper")
+    if below is None:  # who stands on a rung was promoted to paper first
+        raise ValidationError(f"{record.strategy}: was never promoted to paper")
     was, current = _record_of(below, book).subject, record.subject
     beside = {"policy"}
     if any(was[name] != current[name] for name in _BARS[1:]):  # of other bars: `require` holds each against its own
@@ -265,14 +285,6 @@ def _record_of(event: Event, book: Registry) -> Record:
     if kept != (event.line, event.rung, True):
         raise ValidationError(f"record {record.digest[:12]}: is not the one of {event.label} on {event.rung}")
     return record
-
-
-def _stats_on_paper(line: str, events: list[Event], book: Registry) -> dict[str, Any]:
-    """Figures of the last run that was judged: the evidence for the live rung is a session's."""
-    for one in reversed(events):
-        if one.line == line and one.event == "promoted" and one.rung == "paper":
-            return dict(_record_of(one, book).stats)
-    return {}
 
 
 def _unknown(told: str, strategy: str, book: Registry, changed: Any) -> ValidationError:

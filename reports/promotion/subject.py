@@ -15,6 +15,7 @@ changed can be told. Keys:
     lock, installed          requirements.lock, byte by byte; versions installed of what it pins
     engine                   every source file of `data` and `engine`
     exchange, symbols, timeframe, python
+    ground                   of the live rung: "exchange", or "rehearsal" where prices were replayed
     policy                   added when it is recorded
 """
 
@@ -41,7 +42,7 @@ NEEDED: Final = (
     *("strategy", "source", "parameters", "data", "first_bar", "last_bar", "lock", "engine"),
     *("exchange", "symbols", "timeframe"),
 )
-_PLAIN: Final = ("strategy", "exchange", "symbols", "timeframe", "first_bar", "last_bar", "python")
+_PLAIN: Final = ("strategy", "exchange", "symbols", "timeframe", "first_bar", "last_bar", "python", "ground")
 _ADDRESS: Final = re.compile(r" at 0x[0-9a-fA-F]+>")
 _SHOWN: Final = 12  # characters of a hash
 

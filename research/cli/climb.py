@@ -11,8 +11,12 @@ from data.errors import ValidationError
 from research.cli.promote import Records
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from data.market import Market
+    from engine.live.account_check import AccountSeen
     from engine.result import Result
+    from reports.promotion.evidence import Evidence
     from reports.promotion.judging import Override
     from research.strategy_card import Card
 
@@ -29,7 +33,25 @@ def promote(
             dir_okay=False,
         ),
     ] = None,
-    to: Annotated[Literal["paper"], typer.Option(help="The rung.")] = "paper",
+    to: Annotated[Literal["paper", "live"], typer.Option(help="The rung.")] = "paper",
+    paper: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="JOURNAL", help="To live: of `ladder paper CARD --live`.", show_default=False, dir_okay=False
+        ),
+    ] = None,
+    run: Annotated[
+        str | None, typer.Option(help="Its run there, where the journal has several.", show_default=False)
+    ] = None,
+    rehearsal: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL", help="To live on the rehearsal exchange there; no key is asked for.", show_default=False
+        ),
+    ] = None,
+    bars: Annotated[
+        int | None, typer.Option(min=1, help="To live: that the rehearsal decides on; else as many as are asked for.")
+    ] = None,
     policy: Annotated[
         Path | None, typer.Option(help="Thresholds (.toml); else the defaults.", show_default=False, dir_okay=False)
     ] = None,
@@ -47,14 +69,18 @@ def promote(
     ),
     registry: Records = None,
 ) -> None:
-    """Judge a strategy, and promote it to paper where no check stands in the way.
+    """Judge a strategy, and promote it where no check stands in the way: to paper, and from paper to live.
 
-    Measures it on the card's bars and terms: causality, both brokers, what was tried before, walk-forward, the baseline
-    and holding, worse terms, regimes and years. The page says what was found and what it means: docs/gate.md.
+    To paper it is measured on the card's bars and terms: causality, both brokers, what was tried before, walk-forward,
+    the baseline and holding, worse terms, regimes and years. To live: its paper run beside the backtest of the same
+    bars, a rehearsal of the live code under heavy faults, a drill of the kill switch, limits, alerts and the account
+    (keys as `ladder live` reads them). The page says what was found and what it means: docs/gate.md.
 
     Exit code 0: promoted. 3: a check stands in the way; the verdict is kept. 1: an input is wrong.
 
     Example: `ladder promote strategy.toml --baseline conf/controllers/my_bot.yml --out verdict.html`
+
+    And then: `ladder promote strategy.toml --to live --paper paper.sqlite --out live.html`
 
     A person's decision, in the record and on the page: `--override "drawdown=half of the usual size" --by ada`
     """
@@ -64,29 +90,25 @@ def promote(
     from reports import gate
     from reports import promote as record_promotion
     from reports.promotion.climbing import keep_verdict
-    from reports.promotion.policy import read_policy
+    from reports.promotion.policy import Policy, read_policy
     from reports.promotion.verdict_page import verdict_page
     from research.cli.inputs import require_writable
-    from research.evidence import paper_evidence
-    from research.promoted_card import subject_of_card
     from research.strategy_card import read_card
 
     require_writable("--out", out)
+    _together(to, {"--baseline": baseline, "--trials": trials}, {"--paper": paper, "--run": run, "--bars": bars})
     who, began = by or who_says_so(), time.monotonic()
-    rules = None if policy is None else read_policy(policy)
+    rules = Policy() if policy is None else read_policy(policy)
     overrides = _overrides(override or [], who)
     given = read_card(card)
 
     def say(step: str) -> None:
         typer.echo(f"{time.monotonic() - began:5.1f} s  {step}")
 
-    say("Bars, and what the record will bind")
-    market = given.bars()
-    subject = subject_of_card(given, market)
-    bot = _baseline(given, market, baseline)
-    evidence = paper_evidence(
-        given.made(), market, baseline=bot, record=trials, subject=subject, say=say, **given.terms()
-    )
+    if to == "paper":
+        evidence = _for_paper(given, baseline, trials, say)
+    else:
+        evidence = _for_live(given, paper, run, rehearsal, bars or rules.live.rehearsal_bars, registry, say)
     verdict = gate(evidence, rules, overrides)
     say("The page")
     page = verdict_page(verdict, out)
@@ -96,7 +118,77 @@ def promote(
         typer.echo(f"not promoted to {to}: the verdict is kept, and the rung is as it was")
         raise typer.Exit(_IN_THE_WAY)
     record = record_promotion(verdict, registry, by=who)
-    typer.echo(f"promoted to {to} by {who}: record {record.digest[:12]}; `ladder paper {card} --live` runs it")
+    runs = f"ladder paper {card} --live" if to == "paper" else f"ladder live {card}"
+    where = " on a rehearsal exchange, and nowhere else" if evidence.subject.get("ground") == "rehearsal" else ""
+    typer.echo(f"promoted to {to}{where} by {who}: record {record.digest[:12]}; `{runs}` runs it")
+
+
+def _together(to: str, for_paper: dict[str, Any], for_live: dict[str, Any]) -> None:
+    """Refuse options of the other rung: who gives one means that it counts."""
+    others = for_live if to == "paper" else for_paper
+    given = [name for name, value in others.items() if value is not None]
+    if given:
+        rung = "live" if to == "paper" else "paper"
+        raise ValidationError(f"{', '.join(given)}: said for the step to {rung}, this one is to {to}; leave it out")
+
+
+def _for_paper(card: Card, baseline: Path | None, trials: Path | None, say: Callable[[str], None]) -> Evidence:
+    from research.evidence import paper_evidence
+    from research.promoted_card import subject_of_card
+
+    say("Bars, and what the record will bind")
+    market = card.bars()
+    subject = subject_of_card(card, market)
+    bot = _baseline(card, market, baseline)
+    return paper_evidence(card.made(), market, baseline=bot, record=trials, subject=subject, say=say, **card.terms())
+
+
+def _for_live(
+    card: Card,
+    paper: Path | None,
+    run: str | None,
+    rehearsal: str | None,
+    bars: int,
+    registry: Path | None,
+    say: Callable[[str], None],
+) -> Evidence:
+    from research.evidence import live_evidence
+
+    say("Account: key, funds, precision, clock")
+    seen = _account(card, rehearsal, say)
+    return live_evidence(card, paper=paper, run=run, account=seen, bars=bars, registry=registry, say=say)
+
+
+def _account(card: Card, rehearsal: str | None, say: Callable[[str], None]) -> AccountSeen | None:
+    """What the exchange tells of the account; None where there are no keys, or it does not answer."""
+    import asyncio
+
+    from engine.live.account_check import look_at_account
+    from engine.live.client import live_client
+    from engine.live.keys import guard_output, load_keys, redacted
+
+    guard_output()
+    given = card.market
+    try:
+        keys = None if rehearsal is not None else load_keys(given.exchange)
+        client = live_client(given.exchange, keys, rehearsal=rehearsal, perpetual=":" in given.symbols[0])
+    except ValidationError as error:
+        if rehearsal is not None:
+            raise
+        say(f"  not asked: {redacted(str(error))}")
+        return None
+
+    async def look() -> AccountSeen:
+        try:
+            return await look_at_account(client, given.symbols, card.account.cash)
+        finally:
+            await client.close()
+
+    try:
+        return asyncio.run(look())
+    except Exception as error:  # noqa: BLE001  (ccxt's, of which there are many: what was not told is not shown)
+        say(f"  not told: {redacted(f'{type(error).__name__}: {error}')}")
+        return None
 
 
 def _overrides(given: list[str], who: str) -> tuple[Override, ...]:

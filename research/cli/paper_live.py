@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from research.strategy_card import Card
 
 
-def run_live_paper(card: Card, journal: Path, run: str, rehearsal: str | None, turns: int | None) -> Result | None:
+def run_live_paper(
+    card: Card, journal: Path, run: str, rehearsal: str | None, turns: int | None, record: str = ""
+) -> Result | None:
     """Trade it, a line for each bar, and print how it ended; the whole run's result, None where no bar has closed.
 
     Args:
@@ -24,6 +26,7 @@ def run_live_paper(card: Card, journal: Path, run: str, rehearsal: str | None, t
         run: its name.
         rehearsal: URL of a rehearsal exchange; None for the card's.
         turns: bars after which it ends; None for until it is stopped.
+        record: of the promotion that it runs by; "" for none.
 
     Raises:
         LadderError: what `run_paper_live` and `live_client` raise.
@@ -44,13 +47,23 @@ def run_live_paper(card: Card, journal: Path, run: str, rehearsal: str | None, t
     typer.echo(f"paper with live prices of {where}: no order leaves, no key is used")
     typer.echo(f"run {run}, journal {journal} ({goes}); end it by Ctrl-C, or `ladder kill {journal}`")
     with _lines_shown():
-        report = asyncio.run(_traded(card, client, journal, run, kill_file, turns, rehearsal=rehearsal is not None))
+        report = asyncio.run(
+            _traded(card, client, journal, run, kill_file, turns, record, rehearsal=rehearsal is not None)
+        )
     typer.echo(str(report))
     return report.result if len(report.result.equity) else None
 
 
 async def _traded(
-    card: Card, client: Any, journal: Path, run: str, kill_file: Path, turns: int | None, *, rehearsal: bool
+    card: Card,
+    client: Any,
+    journal: Path,
+    run: str,
+    kill_file: Path,
+    turns: int | None,
+    record: str,
+    *,
+    rehearsal: bool,
 ) -> PaperLiveReport:
     from engine.live.clock import standing
     from engine.live.paper_live import run_paper_live
@@ -85,6 +98,7 @@ async def _traded(
             after_turn=counted,
             stop=stop,
             clock=standing if rehearsal else None,
+            record=record,
         )
     finally:
         await client.close()

@@ -178,11 +178,11 @@ def run_command(broker: str) -> Callable[..., None]:
             from research.cli.paper_live import run_live_paper
 
             card, kept = _live_card(ctx, strategy, journal, live=live)
-            if rehearsal is None:  # on stored bars nobody needs to be asked
-                from research.promoted_card import paper_standing
+            from research.promoted_card import paper_standing
 
-                typer.echo(paper_standing(card, accepted=i_accept_unpromoted))
-            result = run_live_paper(card, kept, run_name or Path(strategy).stem, rehearsal, turns)
+            told, record = paper_standing(card, accepted=i_accept_unpromoted, rehearsal=rehearsal is not None)
+            typer.echo(told)
+            result = run_live_paper(card, kept, run_name or Path(strategy).stem, rehearsal, turns, record)
             if result is not None:
                 _told(result, out, tearsheet)
             return

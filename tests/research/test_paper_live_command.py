@@ -78,9 +78,9 @@ def ladder(*words: object, code: int = 0) -> str:
 class Bars(threading.Thread):
     """Moves the exchange on by a bar whenever the run in a journal has done its last one, so many times."""
 
-    def __init__(self, url: str, journal: Path, count: int) -> None:
+    def __init__(self, url: str, journal: Path, count: int, run: str = "cross") -> None:
         super().__init__(daemon=True)
-        self.url, self.journal, self.count = url, journal, count
+        self.url, self.journal, self.count, self.name_of_run = url, journal, count, run
         self.start()
 
     def run(self) -> None:
@@ -95,7 +95,7 @@ class Bars(threading.Thread):
 
     def done(self) -> int | None:
         with suppress(ValidationError), closing(Journal.reading(self.journal)) as book:
-            return book.last_bar_done("cross")
+            return book.last_bar_done(self.name_of_run)
         return None
 
 

@@ -116,8 +116,8 @@ def test_a_promotion_to_live_is_a_permission_and_a_change_denies_it_by_name(card
 
 
 def test_paper_asks_for_its_rung_or_a_persons_word(card) -> None:
-    assert paper_standing(read_card(card), accepted=False).startswith("stands on live since")
+    assert paper_standing(read_card(card), accepted=False)[0].startswith("stands on live since")
     card.write_text(CARD.replace("cash = 5000", "cash = 6000"))
     with pytest.raises(ValidationError, match=r"(?s)terms: cash: was 5000.0, is 6000.0.*--i-accept-unpromoted"):
         paper_standing(read_card(card), accepted=False)
-    assert "cash: was 5000.0" in paper_standing(read_card(card), accepted=True)
+    assert "cash: was 5000.0" in paper_standing(read_card(card), accepted=True)[0]

@@ -1,0 +1,94 @@
+"""Figures of a paper run that the gate's live rung asks for: how long, how close to its backtest, how clean."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from engine.live.paper_record import PaperRun
+from engine.metrics import daily_returns
+from engine.result import Result
+from reports.promotion.evidence import Measured, missing
+from reports.promotion.tracking import tracking_error
+from research.evidence.measures import days_of
+
+_TARGET = "target"  # how the reason of an order begins that a decision's close has a price for
+
+
+def paper_measures(run: PaperRun) -> dict[str, Measured]:
+    """All that a paper run shows by itself, by the name of the check."""
+    bars, halts = len(run.result.equity), int((run.result.risk_events["verdict"] == "halt").sum())
+    incidents = ", ".join(f"{count} {kind}" for kind, count in sorted(run.incidents.items())) or "no incident"
+    return {
+        "paper_days": _days(run),
+        "paper_trades": Measured(float(len(run.result.orders))),
+        "paper_decisions": _decisions(run),
+        "tracking": _tracking(run),
+        "shortfall": _shortfall(run),
+        "no_halt": Measured(float(not halts), f"{halts} halts" if halts else ""),
+        "stale": Measured(run.slept / bars, f"{run.slept} of {bars:,} bars; {incidents}"),
+    }
+
+
+def bar_returns(result: Result) -> pd.Series:
+    """Return of each bar, the first against the cash that the run began with."""
+    equity = result.equity.to_numpy(dtype=np.float64)
+    before = np.concatenate([[result.cash], equity[:-1]])
+    return pd.Series(equity / before - 1.0, index=result.equity.index)
+
+
+def _days(run: PaperRun) -> Measured:
+    first, last = run.result.equity.index[0], run.result.equity.index[-1]
+    told = f"{first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC, {len(run.starts)} processes"
+    where = f"replayed by a rehearsal exchange as {run.exchange}" if run.rehearsal else f"live on {run.exchange}"
+    return Measured(run.days, f"{told}, {where}")
+
+
+def _decisions(run: PaperRun) -> Measured:
+    taken, other = int(run.decided.sum()), run.decided_otherwise
+    if not taken:
+        return missing("it has decided on no bar")
+    if not len(other):
+        return Measured(1.0, f"{taken:,} bars, every target alike")
+    first = other.iloc[0]
+    where = f"{first['bar']:%Y-%m-%d %H:%M} {first['symbol']}: {first['paper']:g}, the backtest {first['backtest']:g}"
+    return Measured(0.0, f"{other['bar'].nunique()} of {taken:,} bars otherwise, the first {where}")
+
+
+def _tracking(run: PaperRun) -> Measured:
+    ours, other = bar_returns(run.result), bar_returns(run.reference)
+    error = tracking_error(ours, other, run.result.timeframe)
+    if error != error:
+        return missing("it has fewer than two bars")
+    grown = [float(result.equity.iloc[-1]) / result.cash - 1.0 for result in (run.result, run.reference)]
+    told = f"paper {grown[0]:+.2%}, backtest {grown[1]:+.2%}"
+    return Measured(error, told, _beside(run))
+
+
+def _beside(run: PaperRun) -> Mapping[str, Any]:
+    """Growth of both by day, for the page."""
+    growth = np.cumprod(1.0 + daily_returns(run.reference).to_numpy())
+    return {**days_of(run.result), "backtest": growth.tolist()}
+
+
+def _shortfall(run: PaperRun) -> Measured:
+    """What fills cost against the closes that they were decided at, beyond the same of the backtest; of notional."""
+    ours, other = (_cost(result, run) for result in (run.result, run.reference))
+    if ours is None or other is None:
+        return missing("no decision has led to an order")
+    return Measured(ours - other, f"paper {ours:+.3%}, backtest {other:+.3%} of notional against the deciding close")
+
+
+def _cost(result: Result, run: PaperRun) -> float | None:
+    orders = result.orders[result.orders["reason"].str.startswith(_TARGET)]
+    if not len(orders):
+        return None
+    close = run.bars.close.ffill()
+    rows = close.index.get_indexer(pd.DatetimeIndex(orders["decided_at"]))
+    decided = close.to_numpy()[rows, close.columns.get_indexer(pd.Index(orders["symbol"]))]
+    amount = orders["amount"].to_numpy()
+    sign = np.where(orders["side"] == "buy", 1.0, -1.0)
+    return float(np.sum(sign * (orders["price"].to_numpy() - decided) * amount) / np.sum(decided * amount))
