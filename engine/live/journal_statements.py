@@ -79,9 +79,10 @@ class Statements(JournalFile):
         ]
 
     def runs(self) -> list[tuple[str, str, dict[str, Any]]]:
-        """Name, exchange and detail of every run, as they were begun."""
+        """Name, exchange and detail of every run, as they were begun; not of those that paper trades beside a run."""
         rows = self._db.execute("SELECT run, exchange, detail FROM runs ORDER BY started_at, rowid")
-        return [(run, exchange, json.loads(detail)) for run, exchange, detail in rows]
+        found = [(run, exchange, json.loads(detail)) for run, exchange, detail in rows]
+        return [one for one in found if "beside" not in one[2]]
 
     def balances_at(self, run: str, kind: str) -> int | None:
         """When balances were last written down under this kind, ns; None for never."""

@@ -17,6 +17,7 @@ from engine.live.desk import Filled
 from engine.live.halting import FLATTEN, Ended, cancel_all, close_all
 from engine.live.order_state import sum_of
 from engine.live.placing import Resting, SessionHaltedError
+from engine.live.safety import write_kill
 
 if TYPE_CHECKING:
     from engine.live.session import Session
@@ -70,6 +71,22 @@ async def _cancelled(session: Session) -> Ended:
     await cancel_all(session.gateway, session.journal, session.name, ended, spare=spared)
     _book_late(session)
     return ended
+
+
+def leave(session: Session, why: str) -> None:
+    """Ask the session to end because it no longer follows its backtest; its stops and profits stay, and it stays ended.
+
+    Args:
+        session: that is to end.
+        why: in words.
+    """
+    stop = session.stop
+    if stop.asked():
+        return
+    session.journal.record_incident(session.name, "left its band", {"why": why})
+    if stop.kill_file is not None:
+        write_kill(stop.kill_file, why=why, flatten=False, cancel=False)
+    stop.ask(why)
 
 
 def catch_up(session: Session) -> None:

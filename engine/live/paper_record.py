@@ -28,6 +28,7 @@ from data.market import Market
 from engine.brokers import backtest
 from engine.costs import Costs
 from engine.limits import RiskLimits
+from engine.live.bars import Bar
 from engine.live.beside_paper import Begun
 from engine.live.journal_statements import Statement
 from engine.live.paper_journal import DECIDED, KNOWN, SLEPT, PaperBar, PaperJournal
@@ -186,6 +187,25 @@ def execute_again(
                 "with, or its journal was altered; begin a new run"
             )
         yield row, close
+
+
+def executed_before(stream: PaperStream, bars: Market, opened: int) -> list[PaperBar]:
+    """The bars before a run, given to a broker without a decision, as a journal has them.
+
+    Args:
+        stream: that has had no bar yet.
+        bars: that are closed.
+        opened: when the bar began that is open, ns.
+    """
+    values = np.stack([bars[name].to_numpy(dtype=np.float64) for name in CANDLE_COLUMNS], axis=-1)
+    rows = []
+    for row, time in enumerate(bars.index.as_unit("ns").asi8.tolist()):
+        there = [column for column in range(len(bars.symbols)) if not np.isnan(values[row, column, 0])]
+        columns: dict[int, Bar] = {column: tuple(values[row, column].tolist()) for column in there}
+        close = stream.step(time, columns, None)
+        prices = {bars.symbols[column]: bar for column, bar in columns.items()}
+        rows.append(PaperBar(time, KNOWN, prices, close.equity, opened))
+    return rows
 
 
 def bars_of(rows: Sequence[PaperBar], symbols: Sequence[str], timeframe: str) -> Market:

@@ -12,17 +12,15 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
-import numpy as np
 import pandas as pd
 
-from data.candles import CANDLE_COLUMNS
 from data.market import Market
 from engine.live.bars import Bar, BarWindow
 from engine.live.deciding import Decision, decide
 from engine.live.feed import Turn
 from engine.live.final_feed import FinalFeed
 from engine.live.paper_journal import DECIDED, KNOWN, SLEPT, PaperBar, PaperJournal
-from engine.live.paper_record import execute_again
+from engine.live.paper_record import execute_again, executed_before
 from engine.live.safety import Stop
 from engine.paper_stream import Close, PaperStream, Verdict
 from engine.strategy import Strategy
@@ -65,16 +63,7 @@ class PaperSession:
 
     def begin(self, bars: Market) -> None:
         """A new run: the bars before it are marked, and nothing is decided on them."""
-        values = np.stack([bars[name].to_numpy(dtype=np.float64) for name in CANDLE_COLUMNS], axis=-1)
-        rows = []
-        for row, time in enumerate(bars.index.as_unit("ns").asi8.tolist()):
-            prices: dict[str, Bar] = {
-                symbol: tuple(values[row, column].tolist())
-                for column, symbol in enumerate(bars.symbols)
-                if not np.isnan(values[row, column, 0])
-            }
-            close = self.stream.step(time, self._columns(prices), None)
-            rows.append(PaperBar(time, KNOWN, prices, close.equity, self.feed.open_time))
+        rows = executed_before(self.stream, bars, self.feed.open_time)
         self.journal.record_bars(self.name, self.window.symbols, rows)
         self.journal.record_bar_done(self.name, self.feed.open_time)
         self.first = len(rows)

@@ -21,7 +21,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
@@ -31,9 +31,10 @@ from engine import guard
 from engine.live import off_turn
 from engine.live.account_stream import EVERY, AccountStream
 from engine.live.bars import Bar
-from engine.live.deciding import decide
+from engine.live.deciding import Decision, decide
 from engine.live.feed import CandleFeed, Turn
 from engine.live.placing import Clock, Placing, Resting, TurnTimes
+from engine.live.shadow import Following
 from engine.strategy import Strategy, label
 
 _LOG = logging.getLogger(__name__)
@@ -62,6 +63,7 @@ class Session(Placing):
         known_orders: `Journal.order_count` when the state was written that it goes on from: later ones it must find.
         adjusted: number of the last adjustment of the run's books that it has taken in.
         turns: bars that were decided on.
+        following: its paper run, and who is told of both; None for none.
         uncovered: columns whose barriers do not fit what is held, for it changed without a turn.
     """
 
@@ -75,6 +77,8 @@ class Session(Placing):
     known_orders: int = 0
     adjusted: int = 0
     uncovered: set[int] = field(default_factory=set)
+    following: Following | None = None
+    _equity: dict[int, float] = field(default_factory=dict)
     _coming: asyncio.Future[Turn] | None = None
 
     async def run(self) -> None:
@@ -135,13 +139,14 @@ class Session(Placing):
     async def take(self, turn: Turn) -> None:
         """Everything that one turn of the bars asks for."""
         clock = Clock()
-        self._bar = turn.closed
+        self._bar, self._equity = turn.closed, {}
         for time, bars in turn.missed:
             await self._sleep_through(time, bars, turn)
         await self._settle_resting()
         self.window.add(turn.closed, turn.bars)
-        targets, scale = self._decided(turn.closed)
-        moved, halts = self.desk.close(self._columns(turn.bars), targets, scale)
+        decision = self._decided(turn.closed)
+        moved, halts = self.desk.close(self._columns(turn.bars), decision.targets, decision.scale)
+        self._equity[turn.closed] = self.desk.account.equity()
         self._write_events()
         if halts != guard.NO_RULE:
             self.journal.record_risk_event(self.name, "halt", "", {"rule": guard.RULES[halts], "bar": turn.closed})
@@ -154,20 +159,26 @@ class Session(Placing):
         if not self.stop.asked() or self.stop.spares_barriers:
             await self._protect_all(changed)
         self._write_events()
-        self.journal.record_bar_done(self.name, turn.opened, self._state(), beat={"bar": turn.closed, **asdict(times)})
+        beat: dict[str, Any] = {"bar": turn.closed, **asdict(times)}
+        if self.following is not None:
+            self.following.take(turn, decision, self._equity)
+            beat["follow"] = self.following.rows
+        self.journal.record_bar_done(self.name, turn.opened, self._state(), beat=beat)
+        if self.following is not None and self.following.why:
+            off_turn.leave(self, self.following.why)
 
     # Deciding.
 
-    def _decided(self, bar: int) -> tuple[list[float] | None, list[float] | None]:
-        """The targets of a closed bar, and the scale of its barriers: decided once, then read from the journal."""
+    def _decided(self, bar: int) -> Decision:
+        """What a closed bar decides: decided once, then read from the journal."""
         decision = decide(self.strategy, self.window.market(), self.enrich, self.venues)
         symbols = self.window.symbols
         before = {symbol: target for time, symbol, target, _ in self.journal.decisions_at(self.name, bar)}
         if before:  # a turn that is done again: what was decided stands, whatever came in since
-            return [before.get(symbol, float("nan")) for symbol in symbols], decision.scale
+            return replace(decision, targets=[before.get(symbol, float("nan")) for symbol in symbols])
         taken = dict(zip(symbols, decision.targets, strict=True))
         self.journal.record_decisions(self.name, bar, taken, decision.inputs)
-        return decision.targets, decision.scale
+        return decision
 
     async def _sleep_through(self, time: int, bars: Mapping[str, Bar], turn: Turn) -> None:
         """A bar that closed while nobody decided: it is marked, and nothing is traded on it."""
@@ -176,6 +187,7 @@ class Session(Placing):
         await self._settle_resting()
         self.desk.drop_decided()
         moved, _ = self.desk.close(self._columns(bars), None, None)
+        self._equity[time] = self.desk.account.equity()
         self.uncovered |= moved
         self.desk.open(time + 1, {})
         self.uncovered |= await self._resume(time, send=False)

@@ -16,7 +16,7 @@ import logging
 import os
 import sqlite3
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -41,11 +41,13 @@ from engine.live.final_feed import FinalFeed
 from engine.live.gateway import Gateway
 from engine.live.journal import Journal
 from engine.live.order_request import refuse_what_cannot_rest
+from engine.live.paper_journal import PaperJournal
 from engine.live.permission import Permission, is_rehearsal, require_permission
 from engine.live.placing import SessionHaltedError
 from engine.live.reconcile import OPENING, Difference, ReconciliationError, compare, reconcile_at_start, unexplained
 from engine.live.safety import Stop, refuse_if_killed, refuse_withdrawals
 from engine.live.session import Session
+from engine.live.shadow import Follow, Shadow, following
 from engine.live.tally import Tally
 from engine.run import lay_ground
 from engine.strategy import Strategy
@@ -98,6 +100,7 @@ async def run_live(
     permission: Permission | None = None,
     dead_man: float | None = None,
     dead_man_takes_barriers: bool = False,
+    follow: Follow | None = None,
 ) -> LiveReport:
     """Trade a strategy on an exchange until it is stopped.
 
@@ -126,6 +129,8 @@ async def run_live(
         dead_man: seconds after whose passing without a sign of life the exchange cancels the account's orders; None for
             no such switch.
         dead_man_takes_barriers: also barriers of the strategy's, that would protect a position after our death.
+        follow: told at every close what the session is worth, and what paper beside it is worth (`engine.live.shadow`);
+            what it returns, in words, ends the session for good. None for no paper beside it.
 
     Raises:
         AccountTakenError: another session trades on the account.
@@ -140,7 +145,8 @@ async def run_live(
     if stop.kill_file is not None:
         refuse_if_killed(stop.kill_file)
     switch = _switch(strategy, exchange, run, symbols, dead_man, may_take=dead_man_takes_barriers)
-    with account_lock(exchange, journal=journal, run=run, kill_file=stop.kill_file), Journal(journal) as book:
+    kind = Journal if follow is None else PaperJournal
+    with account_lock(exchange, journal=journal, run=run, kill_file=stop.kill_file), kind(journal) as book:
         await answered(exchange.load_markets)
         times = ExchangeClock(exchange)
         await answered(times.check)
@@ -154,8 +160,10 @@ async def run_live(
         await reconcile_at_start(gateway, book, run, symbols, Decimal(repr(float(cash))))
         feed = FinalFeed(exchange, symbols, timeframe, grace=grace)
         rows = max(strategy.warmup, 1) + extra_bars
-        signs = asyncio.create_task(_live_signs(book, run, switch), name="signs of life")
-        try:
+        async with _signs_of_life(book, run, switch), contextlib.AsyncExitStack() as ending:
+            if switch is not None:
+                ending.push_async_callback(switch.disarm)
+            ending.push_async_callback(feed.close)
             known = book.turn_state(run)
             bars = await feed.start(rows + 200)
             if known is not None:
@@ -186,19 +194,16 @@ async def run_live(
                 session.restore(known[1])
             else:
                 off_turn.begin(session, feed.open_time, _last_closes(bars))
+            if follow is not None and isinstance(book, PaperJournal):
+                shadow = Shadow(ground.run(strategy), book, run, BarWindow(bars, rows), venues, enrich)
+                ending.enter_context(shadow)
+                session.following = following(shadow, follow, bars, feed.open_time, exchange.id)
             if switch is not None:
                 await switch.arm(lambda: book.record_incident(run, "dead man's switch ran down", {"after": dead_man}))
             if when_ready is not None:
                 await when_ready(feed.behind)
             with what_is_there_is_left_alone():
                 await session.run()
-        finally:
-            signs.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await signs
-            await feed.close()
-            if switch is not None:
-                await switch.disarm()
         return LiveReport(run, session.turns, stop.why or "its caller", session)
 
 
@@ -220,15 +225,26 @@ def _switch(
     return DeadMan(exchange, seconds, perpetual=":" in symbols[0])
 
 
-async def _live_signs(book: Journal, run: str, switch: DeadMan | None) -> None:
+@contextlib.asynccontextmanager
+async def _signs_of_life(book: Journal, run: str, switch: DeadMan | None) -> AsyncIterator[None]:
     """Write down, every few seconds, that the process lives, and when its dead man's switch was last set."""
-    while True:
-        detail = {} if switch is None or switch.renewed is None else {"dead man set": time.monotonic() - switch.renewed}
-        try:
-            book.heartbeat(run, detail)
-        except sqlite3.OperationalError as error:  # a full disk stops the next order, which must be written first
-            _LOG.warning("%s: no sign of life written (%s)", run, error)
-        await asyncio.sleep(_SIGN)
+
+    async def write() -> None:
+        while True:
+            renewed = None if switch is None else switch.renewed
+            try:
+                book.heartbeat(run, {} if renewed is None else {"dead man set": time.monotonic() - renewed})
+            except sqlite3.OperationalError as error:  # a full disk stops the next order, which must be written first
+                _LOG.warning("%s: no sign of life written (%s)", run, error)
+            await asyncio.sleep(_SIGN)
+
+    signs = asyncio.create_task(write(), name="signs of life")
+    try:
+        yield
+    finally:
+        signs.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await signs
 
 
 def _listed(exchange: Any, symbol: str) -> dict[str, Any]:

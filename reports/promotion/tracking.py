@@ -69,18 +69,49 @@ def watch_band(live: pd.Series, backtest: pd.Series, *, band: float, timeframe: 
     Raises:
         ValidationError: a band that is no positive number.
     """
-    if not (math.isfinite(band) and band > 0.0):
-        raise ValidationError(f"tracking: band {band!r} must be a positive fraction of equity")
     apart = _apart(live, backtest)
-    error, gap = tracking_error(live, backtest, timeframe), float(np.sum(apart))
-    allowed = max(band, _DEVIATIONS * band * math.sqrt(len(apart) / bars_per_year(timeframe)))
-    scattered = len(apart) >= least and error > band
-    astray = abs(gap) > allowed
+    return _judged(len(apart), float(np.sum(apart)), float(np.sum(apart**2)), _checked(band), timeframe, least)
+
+
+class Follower:
+    """The same, bar by bar: what was told before is kept as three numbers.
+
+    Args:
+        band: as `watch_band` takes it.
+        timeframe: of the bars.
+        least: as `watch_band` takes it.
+
+    Raises:
+        ValidationError: a band that is no positive number.
+    """
+
+    def __init__(self, band: float, timeframe: str, least: int = _LEAST) -> None:
+        self._band, self._timeframe, self._least = _checked(band), timeframe, least
+        self._bars, self._sum, self._squares = 0, 0.0, 0.0
+
+    def add(self, live: float, backtest: float) -> Tracking:
+        """A bar's returns, and how the session follows up to it."""
+        apart = live - backtest
+        self._bars, self._sum, self._squares = self._bars + 1, self._sum + apart, self._squares + apart**2
+        return _judged(self._bars, self._sum, self._squares, self._band, self._timeframe, self._least)
+
+
+def _judged(bars: int, gap: float, squares: float, band: float, timeframe: str, least: int) -> Tracking:
+    yearly = bars_per_year(timeframe)
+    error = math.nan if bars < 2 else math.sqrt(squares / bars * yearly)
+    allowed = max(band, _DEVIATIONS * band * math.sqrt(bars / yearly))
+    scattered = bars >= least and error > band
     told = (
-        f"{len(apart):,} bars: tracking error {error:.2%} a year (band {band:.2%}), {gap:+.2%} of equity against the "
+        f"{bars:,} bars: tracking error {error:.2%} a year (band {band:.2%}), {gap:+.2%} of equity against the "
         f"backtest (at most {allowed:.2%})"
     )
-    return Tracking(len(apart), error, gap, band, scattered or astray, told)
+    return Tracking(bars, error, gap, band, scattered or abs(gap) > allowed, told)
+
+
+def _checked(band: float) -> float:
+    if not (math.isfinite(band) and band > 0.0):
+        raise ValidationError(f"tracking: band {band!r} must be a positive fraction of equity")
+    return band
 
 
 def band_of(record: Record) -> float:

@@ -9,7 +9,7 @@ import contextlib
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import typer
 from typer.core import TyperGroup
@@ -20,6 +20,7 @@ from research.cli.live_shown import announce, print_status, turn_line
 if TYPE_CHECKING:
     from engine.live.permission import Permission, Terms
     from engine.live.safety import Stop
+    from research.band_watch import BandWatch
     from research.strategy_card import Card
 
 HALTED, BAD_INPUT = 1, 2
@@ -122,11 +123,13 @@ def run(
         keys = None if rehearsal is not None else load_keys(given.market.exchange)
         client = _client(given, keys, rehearsal)
         terms = _terms_of(given, named)
-        flags = {"dead_man": dead_man, "dead_man_takes_barriers": dead_man_takes_barriers}
+        flags: dict[str, Any] = {"dead_man": dead_man, "dead_man_takes_barriers": dead_man_takes_barriers}
         announce(given, named, journal, kill_file, rehearsal, on_term, dead_man)
         permission = None
         if rehearsal is None:
             permission = permitted(terms, journal, asked=i_accept_unpromoted, find=promotion_of(given))
+        watch = _watch_of(given, permission, rehearsal=rehearsal is not None)
+        flags["follow"] = watch
         work = _Work(given, strategy, named, journal, kill_file, on_term, turns, permission, flags)
         _log_to(log)
         ended = work.play(client, rehearsal=rehearsal is not None)
@@ -276,7 +279,12 @@ class _Work:
             await client.close()
         typer.echo(f"ended by {report.why} after {report.turns:,} bars")
         self._last_words()
-        return 0
+        following = report.session.following
+        return HALTED if following is not None and following.why else 0
+
+    @property
+    def _watch(self) -> BandWatch | None:
+        return cast("BandWatch | None", self.flags.get("follow"))
 
     async def _ready(self, _: bool) -> None:
         from engine.live.journal import Journal
@@ -292,7 +300,9 @@ class _Work:
         async def told(opened: int) -> bool:
             self.done += 1
             with contextlib.closing(Journal.reading(self.journal)) as book:
-                typer.echo(turn_line(book, self.run, opened, self.orders))
+                told = turn_line(book, self.run, opened, self.orders)
+                seen = None if self._watch is None else self._watch.seen
+                typer.echo(told if seen is None else f"{told}  {seen.gap:+.2%} against paper")
                 self.orders = book.order_count()
             over = self.turns is not None and self.done >= self.turns
             if over:
@@ -306,6 +316,30 @@ class _Work:
 
         with contextlib.closing(Journal.reading(self.journal)) as book:
             print_status(book, self.run)
+
+
+def _watch_of(card: Card, permission: Permission | None, *, rehearsal: bool) -> BandWatch | None:
+    """What holds the session to the band of its promotion; None of one that runs without a promotion.
+
+    Raises:
+        ValidationError: its promotion is gone, or something has changed since.
+    """
+    from data.errors import ValidationError
+    from research.band_watch import BandWatch
+    from research.promoted_card import standing_of
+
+    if not rehearsal and (permission is None or permission.kind != "promotion"):
+        return None
+    try:
+        standing = standing_of(card, "live", ground=None if rehearsal else "exchange")
+    except ValidationError as error:
+        if not rehearsal:
+            raise
+        typer.echo(f"no promotion, whose band it would be held to: {str(error).splitlines()[0]}")
+        return None
+    watch = BandWatch(standing, timeframe=card.market.timeframe, cash=card.account.cash)
+    typer.echo(f"promoted to live by {standing.event.by}: halted and taken off the ladder when it leaves {watch.told}")
+    return watch
 
 
 def _client(card: Card, keys: Any, rehearsal: str | None) -> Any:
