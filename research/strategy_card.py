@@ -31,8 +31,11 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 from pydantic import ValidationError as SchemaError
 
 from data.errors import ValidationError
+from research.forecast_files import ForecastFiles
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from data.market import Market
     from engine.strategy import Strategy
 
@@ -140,6 +143,7 @@ class Card(_Section):
     exits: ExitsSection | None = None
     forecasts: ForecastsSection | None = None
     _folder: Path = PrivateAttr(default=Path())
+    _files: ForecastFiles | None = PrivateAttr(default=None)
 
     def made(self) -> Strategy:
         """The strategy, with the card's barriers where it has some.
@@ -193,7 +197,17 @@ class Card(_Section):
         return terms
 
     def bars(self) -> Market:
-        """The bars it is tested on, with its forecasts.
+        """The bars it is tested on, with its forecasts; says on stderr what became of those.
+
+        Raises:
+            ValidationError: the source does not hold them.
+        """
+        import typer
+
+        return self.enriched(self.candles(), lambda told: typer.echo(told, err=True))
+
+    def candles(self) -> Market:
+        """The bars it is tested on, as an exchange tells them.
 
         Raises:
             ValidationError: the source does not hold them.
@@ -204,18 +218,22 @@ class Card(_Section):
         source = given.data
         if Path(source).suffix:
             source = str(self._folder / source)
-        market = market_from(source, given.symbols, given.timeframe, given.since, given.until, None)
-        return self.enriched(market)
+        return market_from(source, given.symbols, given.timeframe, given.since, given.until, None)
 
-    def enriched(self, market: Market) -> Market:
-        """A market with the card's forecasts and daily values."""
+    def enriched(self, market: Market, say: Callable[[str], None] = lambda _: None) -> Market:
+        """A market with the card's forecasts and daily values; files that have not changed are read once.
+
+        Args:
+            market: the bars.
+            say: told what became of the forecasts.
+        """
         if self.forecasts is None:
             return market
-        from research.cli.forecasts import with_forecasts
-
-        given = self.forecasts
-        files = [None if name is None else self._folder / name for name in (given.predictions, given.daily)]
-        return with_forecasts(market, files[0], given.horizon, given.delay, files[1])
+        if self._files is None:
+            given = self.forecasts
+            files = [None if name is None else self._folder / name for name in (given.predictions, given.daily)]
+            self._files = ForecastFiles(files[0], given.horizon, given.delay, files[1])
+        return self._files.joined(market, say)
 
     def _exits(self) -> Any:
         import pandas as pd

@@ -40,31 +40,6 @@ def with_forecasts(
         ValidationError: a file breaks a rule; `--horizon` or `--delay` without `--predictions`, or for a file that says
             so itself.
     """
-    from data.errors import ValidationError
+    from research.forecast_files import ForecastFiles
 
-    if predictions is None and (horizon is not None or delay is not None):
-        raise ValidationError("--horizon and --delay are about forecasts; name them with --predictions")
-    if daily is not None:
-        from data.daily import read_daily, with_daily
-
-        market = with_daily(market, read_daily(daily))
-    if predictions is not None:
-        from data.prediction_join import with_predictions
-        from data.predictions import Predictions
-        from data.readers import read_table
-
-        table = read_table(predictions)
-        only = market.symbols[0] if len(market.symbols) == 1 and "symbol" not in table.columns else None
-        made = Predictions.from_table(
-            table,
-            market.timeframe,
-            symbol=only,
-            horizon=horizon,
-            delay=delay,
-            model=predictions.name.partition(".")[0],
-            name=str(predictions),
-        )
-        joined = with_predictions(market, made)
-        typer.echo(str(joined), err=True)
-        market = joined.market
-    return market
+    return ForecastFiles(predictions, horizon, delay, daily).joined(market, lambda told: typer.echo(told, err=True))

@@ -43,7 +43,7 @@ def rehearse(
     if journal is not None and journal.exists():
         raise ValidationError(f"--journal {journal}: is there already; a rehearsal begins a new one, name another")
     told = read_card(card)
-    strategy, market, terms = told.made(), told.bars(), told.terms()
+    strategy, market, terms = told.made(), told.candles(), told.terms()
     turns = len(market) - strategy.warmup if bars is None else bars
     with bar_progress("rehearsal", turns, show=True) as advance:
         rehearsal = run_rehearsal(
@@ -55,6 +55,7 @@ def rehearse(
             crashes=crashes,
             bars=bars,
             journal=journal,
+            enrich=None if told.forecasts is None else told.enriched,
             progress=None if advance is None else lambda done, _: advance(done),
         )
     typer.echo(str(rehearsal))
