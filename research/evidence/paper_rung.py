@@ -25,21 +25,20 @@ from engine.costs import Costs
 from engine.limits import RiskLimits
 from engine.metrics import daily_returns
 from engine.result import Result
-from engine.run import Ground, lay_ground
+from engine.run import lay_ground
 from engine.strategy import Strategy, label
 from engine.venue import Venue
 from reports.holding import hold
 from reports.parity_check import parity
 from reports.promotion.evidence import Evidence, Measured, missing
-from reports.promotion.overfitting import probability_of_overfitting
 from reports.promotion.sharpe_statistics import Moments, deflated_sharpe, least_periods, luck, probabilistic_sharpe
 from reports.promotion.superiority import superiority
 from research.evidence import measures, stress
-from research.evidence.tried import Tried, returns_of, tried_before
+from research.evidence.overfitting import overfitting
+from research.evidence.tried import Tried, tried_before
 from research.walk_forward_plan import WalkForwardPlan
 from research.walk_forward_run import walk_forward
 
-_BLOCKS: Final = 10  # of time, for the probability of overfitting: 252 splits
 _MOST_WALKED: Final = 200  # sets that a walk-forward chooses among
 _FOLDS: Final = 6
 
@@ -91,7 +90,7 @@ def paper_evidence(
     say("What was tried before: the record of trials")
     tried = tried_before(strategy, record)
     found |= _luck(Moments.of(days.to_numpy()), tried)
-    found["overfitting"] = _overfitting(strategy, tried, ground)
+    found["overfitting"], splits = overfitting(strategy, tried, ground, run)
     say("Walk-forward over what was tried")
     found["out_of_sample"] = _out_of_sample(strategy, run, market, tried, terms, plan)
     say("Baseline and holding")
@@ -110,7 +109,8 @@ def paper_evidence(
     found["years"] = measures.years(run)
     found["trade_order"] = measures.trade_order(run)
     stats = {name: _plain(value) for name, value in run.stats().items()}
-    return Evidence("paper", label(strategy), dict(subject or {}), found, {"stats": stats})
+    figures = {"stats": stats, "overfitting": splits}
+    return Evidence("paper", label(strategy), dict(subject or {}), found, figures)
 
 
 def _causality(strategy: Strategy, market: Market) -> Measured:
@@ -142,19 +142,6 @@ def _luck(moments: Moments, tried: Tried) -> dict[str, Measured]:
             {**estimate, "against": float(best * annual)},
         ),
     }
-
-
-def _overfitting(strategy: Strategy, tried: Tried, ground: Ground) -> Measured:
-    returns = returns_of(type(strategy), tried, ground)
-    if returns is None:
-        return Measured(0.0, "nothing was chosen: the record has no other set")
-    try:
-        found = probability_of_overfitting(returns, _BLOCKS)
-    except ValidationError as error:
-        return missing(str(error))
-    counts, edges = np.histogram(found.logits, bins=30)
-    told = f"{len(found.logits)} splits, {returns.shape[1]} sets; the chosen one loses in {found.loss:.0%} of them"
-    return Measured(found.probability, told, {"edges": edges.tolist(), "counts": counts.tolist()})
 
 
 def _out_of_sample(
