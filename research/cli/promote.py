@@ -87,11 +87,10 @@ def promote(
     import time
 
     from engine.live.account_lock import who_says_so
-    from reports import gate
+    from reports import gate, verdict_page
     from reports import promote as record_promotion
     from reports.promotion.climbing import keep_verdict
     from reports.promotion.policy import Policy, read_policy
-    from reports.promotion.verdict_page import verdict_page
     from research.cli.inputs import require_writable
     from research.strategy_card import read_card
 
