@@ -85,20 +85,21 @@ def paper_evidence(
     same = parity(run, paper(strategy, market, **terms))
     found["parity"] = Measured(float(same.ok), "" if same.ok else str(same))
     days = daily_returns(run)
-    found["trades"] = measures.trades(run)
+    stats = run.stats()
+    sharpe = float(stats["sharpe"])
+    found["trades"] = measures.trades(run, stats)
     found["days"] = Measured(float(len(days)))
     say("What was tried before: the record of trials")
     tried = tried_before(strategy, record)
     found |= _luck(Moments.of(days.to_numpy()), tried)
     found["overfitting"], splits = overfitting(strategy, tried, ground, run)
     say("Walk-forward over what was tried")
-    found["out_of_sample"] = _out_of_sample(strategy, run, market, tried, terms, plan)
+    found["out_of_sample"] = _out_of_sample(strategy, sharpe, market, tried, terms, plan)
     say("Baseline and holding")
     found["better_than_baseline"] = _better(run, baseline, "no baseline was given")
     found["better_than_holding"] = _better(run, _holding(market, terms), "holding cannot be run on these terms")
-    sharpe = measures.figure(run, "sharpe")
-    found["drawdown"] = measures.drawdown(run)
-    found["turnover"] = Measured(measures.figure(run, "turnover"))
+    found["drawdown"] = measures.drawdown(run, stats)
+    found["turnover"] = Measured(float(stats["turnover"]))
     found["capacity"] = measures.capacity(run, market)
     say("Dearer, later, and with neighbouring parameters")
     found["double_costs"], found["break_even"] = stress.dearer(strategy, ground)
@@ -108,8 +109,7 @@ def paper_evidence(
     found["regimes"] = measures.regimes(run, market)
     found["years"] = measures.years(run)
     found["trade_order"] = measures.trade_order(run)
-    stats = {name: _plain(value) for name, value in run.stats().items()}
-    figures = {"stats": stats, "overfitting": splits}
+    figures = {"stats": {name: _plain(value) for name, value in stats.items()}, "overfitting": splits}
     return Evidence("paper", label(strategy), dict(subject or {}), found, figures)
 
 
@@ -146,7 +146,7 @@ def _luck(moments: Moments, tried: Tried) -> dict[str, Measured]:
 
 def _out_of_sample(
     strategy: Strategy,
-    run: Result,
+    sharpe: float,
     market: Market,
     tried: Tried,
     terms: Mapping[str, Any],
@@ -156,7 +156,7 @@ def _out_of_sample(
     step = max(-(-len(tried.sets) // _MOST_WALKED), 1)
     sets = list(tried.sets[::step])
     if len(sets) < 2:
-        return Measured(measures.figure(run, "sharpe"), "nothing was chosen: the whole record is out of sample")
+        return Measured(sharpe, "nothing was chosen: the whole record is out of sample")
     half = len(market) // 2
     schedule = plan or WalkForwardPlan(train=half, refit=max(-(-(len(market) - half) // _FOLDS), 1))
     with tempfile.TemporaryDirectory(prefix="ladder-gate-") as folder:
@@ -167,7 +167,7 @@ def _out_of_sample(
         except ValidationError as error:
             return missing(str(error))
     told = f"{len(walk.folds)} tests since {walk.folds['test_from'].iloc[0]:%Y-%m-%d}, {len(sets)} sets"
-    return Measured(measures.figure(walk.result, "sharpe"), told, measures.days_of(walk.result))
+    return Measured(float(walk.result.stats()["sharpe"]), told, measures.days_of(walk.result))
 
 
 def _holding(market: Market, terms: Mapping[str, Any]) -> Result | None:
