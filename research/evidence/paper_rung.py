@@ -23,7 +23,7 @@ from engine.brokers import backtest, paper
 from engine.causality import check_causality
 from engine.costs import Costs
 from engine.limits import RiskLimits
-from engine.metrics import daily_returns
+from engine.metrics import DAYS_PER_YEAR, daily_returns
 from engine.result import Result
 from engine.run import lay_ground
 from engine.strategy import Strategy, label
@@ -123,7 +123,7 @@ def _luck(moments: Moments, tried: Tried) -> dict[str, Measured]:
     if not moments.periods or np.isnan(moments.sharpe):
         none = missing("its returns do not vary")
         return {"probabilistic_sharpe": none, "deflated_sharpe": none}
-    annual = np.sqrt(365.0)
+    annual = np.sqrt(DAYS_PER_YEAR)
     needed = least_periods(moments, 0.0)
     told = (
         f"annual ratio {moments.sharpe * annual:.2f}, skewness {moments.skewness:.2f}, kurtosis {moments.kurtosis:.1f}"
