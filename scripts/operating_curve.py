@@ -2,7 +2,8 @@
 
 python scripts/operating_curve.py --seeds 200          # 3 seconds a seed, 40 a seed of the best of 500
 
-A row is printed when all its seeds are judged; standard error tells what each seed came to.
+A row is printed when all its seeds are judged, or at Ctrl-C those that are; then comes the next row. Standard error
+tells what each seed came to.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -104,8 +106,12 @@ def main() -> None:
     ]
     print("| strategy | seeds | mean Sharpe ratio | pass | what stood in the way |\n|---|---|---|---|---|", flush=True)
     for name, judge, seeds in rows:
-        if seeds:
-            print(row(name, list(judged(name, judge, seeds))), flush=True)
+        verdicts = []
+        with suppress(KeyboardInterrupt):
+            for verdict in judged(name, judge, seeds):
+                verdicts.append(verdict)  # noqa: PERF402 - what is there stays when it is interrupted
+        if verdicts:
+            print(row(name, verdicts), flush=True)
 
 
 if __name__ == "__main__":
