@@ -1,7 +1,7 @@
 """How a result is judged: parity of two brokers, figures side by side, holding as a measure, the tearsheet, the gate.
 
     from reports import compare, hold, parity, tearsheet
-    from reports import gate, promote
+    from reports import gate, promote, verdict_page
 
 Names are imported when they are first used, so that `import reports` costs nothing. No file here is named as a function
 is: importing `reports.parity` as a module would put the module in the place of the function.
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from reports.promotion.judging import Override, Verdict, gate
     from reports.promotion.policy import Policy, read_policy
     from reports.promotion.subject import subject_of
+    from reports.promotion.verdict_page import verdict_page
     from reports.tearsheet_page import tearsheet
 
 _HOMES = {
@@ -41,6 +42,7 @@ _HOMES = {
     "read_policy": "reports.promotion.policy",
     "subject_of": "reports.promotion.subject",
     "tearsheet": "reports.tearsheet_page",
+    "verdict_page": "reports.promotion.verdict_page",
 }
 
 __all__ = [
@@ -62,6 +64,7 @@ __all__ = [
     "read_policy",
     "subject_of",
     "tearsheet",
+    "verdict_page",
 ]
 
 __getattr__, __dir__ = lazy_names(__name__, _HOMES)

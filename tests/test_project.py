@@ -27,7 +27,7 @@ PUBLIC = {
     "engine.live": ("run_live", "run_paper_live"),
     "reports": (
         *("Evidence", "Measured", "Override", "Policy", "Verdict", "compare", "demote", "gate", "hold", "keep_verdict"),
-        *("parity", "promote", "read_policy", "subject_of", "tearsheet"),
+        *("parity", "promote", "read_policy", "subject_of", "tearsheet", "verdict_page"),
     ),
     "reports.hummingbot": (
         *("ControllerBaseline", "read_controller", "equal_terms", "run_real", "check_baseline"),

@@ -73,7 +73,8 @@ _PAPER: Final = (
     Check(
         "overfitting", "Chosen sets hold up", "most", "probability",
         "Probability of backtest overfitting: how often the best set of one half of the time is below the median in "
-        "the other (Bailey et al. 2015).",
+        "the other (Bailey et al. 2015). Below stands the same with the days beside the test left out of the "
+        "choice.",
     ),
     Check(
         "better_than_baseline", "Better than the Hummingbot baseline", "least", "probability",

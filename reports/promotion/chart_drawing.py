@@ -155,8 +155,12 @@ def histogram_chart(
     unit: str,
     label: str,
     shaded_below: float | None = None,
+    outline: np.ndarray | None = None,
 ) -> str:
-    """How often each value came up; what lies at or below `shaded_below` is darker and hatched."""
+    """How often each value came up; what lies at or below `shaded_below` is darker and hatched.
+
+    `outline` is another histogram over the same edges, drawn as a line round it.
+    """
     with _drawn(200 + 16 * len(marks)) as figure:
         axes = _axes(figure, left=16, right=16, top=8 + 18 * len(marks), bottom=44)
         dark = np.zeros(len(counts), dtype=bool) if shaded_below is None else edges[1:] <= shaded_below + 1e-12
@@ -165,6 +169,8 @@ def histogram_chart(
                 edges[:-1][chosen], counts[chosen], np.diff(edges)[chosen],
                 align="edge", color=colour, edgecolor="white", linewidth=0.5, hatch=hatch,
             )  # fmt: skip
+        if outline is not None:
+            axes.stairs(outline, edges, color=BLUE, linewidth=1.2)
         axes.spines["left"].set_visible(False)
         axes.set_yticks([])
         _marks(axes, marks)

@@ -3,7 +3,7 @@
 What a chart is made of decides what it is:
 
     days, growth           growth of 1 by day; further lists of that length are further curves; "interval" a whisker
-    edges, counts          a histogram
+    edges, counts          a histogram; "purged" another over the same edges, as a line
     estimate, error,       the distribution of an estimated ratio, and what it is held against
       against
     x, y                   a curve over a number
@@ -158,8 +158,13 @@ def _histogram(check: Mapping[str, Any]) -> Chart | None:
     alt = f"{caption}: from {number(edges[0], unit)} to {number(edges[-1], unit)}. {_figure(check)}"
     if check["name"] == "overfitting":
         marks = [Mark(0.0, f"{check['figure']} at or below the median")]
-        drawing = draw.histogram_chart(edges, counts, marks, alt, unit=unit, label=label, shaded_below=0.0)
-        return Chart(drawing, f"{caption}; the hatched part is the figure.")
+        purged = _numbers(check["chart"].get("purged", []))
+        drawn = len(purged) == len(counts) and bool(np.isfinite(purged).all())
+        drawing = draw.histogram_chart(
+            edges, counts, marks, alt, unit=unit, label=label, shaded_below=0.0, outline=purged if drawn else None
+        )
+        more = " The line: with the days beside the test purged." if drawn else ""
+        return Chart(drawing, f"{caption}; the hatched part is the figure.{more}")
     what = {"capacity": "99th percentile ", "trade_order": "1 in 20 exceeds "}.get(check["name"], "")
     marks = [] if check["value"] is None else [Mark(check["value"], f"{what}{check['figure']}")]
     marks += _threshold(check)

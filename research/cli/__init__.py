@@ -13,17 +13,17 @@ from typer.core import TyperGroup
 
 from data.errors import LadderError
 from research.cli.baseline import baseline
-from research.cli.climb import promote
 from research.cli.data import data_app
 from research.cli.demo import demo
 from research.cli.judge import compare, parity, tearsheet
 from research.cli.kill import kill
 from research.cli.live import live_app
 from research.cli.model import predict, train
-from research.cli.promote import demote, status
+from research.cli.promote import promote
 from research.cli.publish import publish
 from research.cli.rehearse import rehearse
 from research.cli.run import run_command, strategies
+from research.cli.standing import demote, status
 from research.cli.sweep import sweep, trials
 
 

@@ -1,142 +1,217 @@
-"""`ladder status` and `ladder demote`: where each strategy stands, and the way down."""
+"""`ladder promote`: a card judged by the gate, and its promotion recorded where no check stands in the way."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
 from data.errors import ValidationError
+from research.cli.standing import Records
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from data.market import Market
+    from engine.live.account_check import AccountSeen
+    from engine.result import Result
+    from reports.promotion.evidence import Evidence
+    from reports.promotion.judging import Override
     from research.strategy_card import Card
 
-Records = Annotated[
-    Path | None,
-    typer.Option(
-        "--registry",
-        help="The folder of records; else $LADDER_RECORDS, or records/ in the store.",
-        show_default=False,
-        file_okay=False,
-    ),
-]
-_SHOWN: Final = ("sharpe", "total_return", "max_drawdown", "trades")
+_IN_THE_WAY: Final = 3  # exit code
 
 
-def status(
-    registry: Records = None,
-    card: Annotated[
-        list[Path] | None,
+def promote(
+    card: Annotated[Path, typer.Argument(metavar="CARD", help="The strategy's card (.toml), see docs/card.md.")],
+    baseline: Annotated[
+        Path | None,
         typer.Option(
-            metavar="CARD", help="Backtest it on its bars up to now, for its figures; may come again.", dir_okay=False
+            help="What it is to be better than: a Hummingbot controller (.yml), or a Result (.parquet).",
+            show_default=False,
+            dir_okay=False,
         ),
     ] = None,
-) -> None:
-    """Show the ladder: each strategy's rung, since when and by whom, its figures then and now.
-
-    With a card, its strategy is run again on the bars that there are by now, and anything that has changed since its
-    promotion is named.
-
-    Exit code 1: a record is gone or was edited, or a card differs from what was promoted.
-
-    Example: `ladder status --card strategy.toml`
-    """
-    from reports.promotion.climbing import status as ladder
-    from reports.promotion.registry import Registry
-
-    figures, told = {}, []
-    for path in card or []:
-        line, now, trouble = _as_it_is_now(path, registry)
-        figures[line] = now
-        told += [f"{path}: {trouble}"] if trouble else []
-    table = ladder(registry, figures)
-    if not len(table):
-        typer.echo(f"no strategy is on the ladder (records: {Registry(registry).folder})")
-    else:
-        _print(table)
-    told += [str(trouble) for trouble in table["trouble"] if trouble]
-    for trouble in told:
-        typer.secho(trouble, err=True, fg=typer.colors.RED)
-    if told:
-        raise typer.Exit(1)
-
-
-def demote(
-    strategy: Annotated[
-        str, typer.Argument(metavar="CARD", help="The strategy's card (.toml), or its line in `ladder status`.")
-    ],
-    reason: Annotated[str, typer.Option(help="Why; it is kept.")],
+    to: Annotated[Literal["paper", "live"], typer.Option(help="The rung.")] = "paper",
+    paper: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="JOURNAL", help="To live: of `ladder paper CARD --live`.", show_default=False, dir_okay=False
+        ),
+    ] = None,
+    run: Annotated[
+        str | None, typer.Option(help="Its run there, where the journal has several.", show_default=False)
+    ] = None,
+    rehearsal: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL", help="To live on the rehearsal exchange there; no key is asked for.", show_default=False
+        ),
+    ] = None,
+    bars: Annotated[
+        int | None, typer.Option(min=1, help="To live: that the rehearsal decides on; else as many as are asked for.")
+    ] = None,
+    policy: Annotated[
+        Path | None, typer.Option(help="Thresholds (.toml); else the defaults.", show_default=False, dir_okay=False)
+    ] = None,
+    override: Annotated[
+        list[str] | None,
+        typer.Option(metavar="CHECK=REASON", help="A check that shall not stand in the way.", show_default=False),
+    ] = None,
     by: Annotated[str | None, typer.Option(help="Who; else the user of this machine.", show_default=False)] = None,
+    trials: Annotated[
+        Path | None,
+        typer.Option(help="The record of trials; else the default one.", show_default=False, dir_okay=False),
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The verdict's page; beside it the same as JSON.")] = Path(
+        "verdict.html"
+    ),
     registry: Records = None,
 ) -> None:
-    """Take a strategy off the ladder: nothing runs it until it is promoted again, from paper.
+    """Judge a strategy, and promote it where no check stands in the way: to paper, and from paper to live.
 
-    A session that trades already is not stopped by it: that is `ladder kill`.
+    To paper it is measured on the card's bars and terms: causality, both brokers, what was tried before, walk-forward,
+    the baseline and holding, worse terms, regimes and years. To live: its paper run beside the backtest of the same
+    bars, a rehearsal of the live code under heavy faults, a drill of the kill switch, limits, alerts and the account
+    (keys as `ladder live` reads them). The page says what was found and what it means: docs/gate.md.
 
-    Example: `ladder demote strategy.toml --reason "the exchange raised its fees"`
+    Exit code 0: promoted. 3: a check stands in the way; the verdict is kept. 1: an input is wrong.
+
+    Example: `ladder promote strategy.toml --baseline conf/controllers/my_bot.yml --out verdict.html`
+
+    And then: `ladder promote strategy.toml --to live --paper paper.sqlite --out live.html`
+
+    A person's decision, in the record and on the page: `--override "drawdown=half of the usual size" --by ada`
     """
+    import time
+
     from engine.live.account_lock import who_says_so
-    from reports.promotion.climbing import demote as take_down
-
-    line = strategy
-    if strategy.endswith(".toml"):
-        from research.promoted_card import line_of_card
-        from research.strategy_card import read_card
-
-        line = line_of_card(read_card(strategy))
-    event = take_down(line, registry, by=by or who_says_so(), reason=reason)
-    typer.echo(f"{event.label}: no longer on {event.rung} ({event.line}), by {event.by}: {event.reason}")
-
-
-def _as_it_is_now(path: Path, registry: Path | None) -> tuple[str, Mapping[str, Any], str]:
-    """A card's line, its figures on the bars that there are, and what keeps it from running; "" for nothing."""
-    from engine.brokers import backtest
-    from research.cli.tables import say_while_waiting
-    from research.promoted_card import line_of_card
+    from reports import gate, verdict_page
+    from reports import promote as record_promotion
+    from reports.promotion.climbing import keep_verdict
+    from reports.promotion.policy import Policy, read_policy
+    from research.cli.inputs import require_writable
     from research.strategy_card import read_card
 
-    card = read_card(path)
-    say_while_waiting(f"backtest of {path}")
-    bars = card.bars()
-    now = dict(backtest(card.made(), bars, **card.terms()).stats())
-    return line_of_card(card), now, _trouble(card, registry, bars)
+    require_writable("--out", out)
+    _together(to, {"--baseline": baseline, "--trials": trials}, {"--paper": paper, "--run": run, "--bars": bars})
+    who, began = by or who_says_so(), time.monotonic()
+    rules = Policy() if policy is None else read_policy(policy)
+    overrides = _overrides(override or [], who)
+    given = read_card(card)
+
+    def say(step: str) -> None:
+        typer.echo(f"{time.monotonic() - began:5.1f} s  {step}")
+
+    if to == "paper":
+        evidence = _for_paper(given, baseline, trials, say)
+    else:
+        evidence = _for_live(given, paper, run, rehearsal, bars or rules.live.rehearsal_bars, registry, say)
+    verdict = gate(evidence, rules, overrides)
+    say("The page")
+    page = verdict_page(verdict, out)
+    typer.echo(f"\n{verdict}\n\nVerdict: {page.resolve()}")
+    if not verdict.passed:
+        keep_verdict(verdict, registry, by=who)
+        typer.echo(f"not promoted to {to}: the verdict is kept, and the rung is as it was")
+        raise typer.Exit(_IN_THE_WAY)
+    record = record_promotion(verdict, registry, by=who)
+    runs = f"ladder paper {card} --live" if to == "paper" else f"ladder live {card}"
+    where = " on a rehearsal exchange, and nowhere else" if evidence.subject.get("ground") == "rehearsal" else ""
+    typer.echo(f"promoted to {to}{where} by {who}: record {record.digest[:12]}; `{runs}` runs it")
 
 
-def _trouble(card: Card, registry: Path | None, bars: Any) -> str:
-    from research.promoted_card import standing_of
+def _together(to: str, for_paper: dict[str, Any], for_live: dict[str, Any]) -> None:
+    """Refuse options of the other rung: who gives one means that it counts."""
+    others = for_live if to == "paper" else for_paper
+    given = [name for name, value in others.items() if value is not None]
+    if given:
+        rung = "live" if to == "paper" else "paper"
+        raise ValidationError(f"{', '.join(given)}: said for the step to {rung}, this one is to {to}; leave it out")
+
+
+def _for_paper(card: Card, baseline: Path | None, trials: Path | None, say: Callable[[str], None]) -> Evidence:
+    from research.evidence import paper_evidence
+    from research.promoted_card import subject_of_card
+
+    say("Bars, and what the record will bind")
+    market = card.bars()
+    subject = subject_of_card(card, market)
+    bot = _baseline(card, market, baseline)
+    return paper_evidence(card.made(), market, baseline=bot, record=trials, subject=subject, say=say, **card.terms())
+
+
+def _for_live(
+    card: Card,
+    paper: Path | None,
+    run: str | None,
+    rehearsal: str | None,
+    bars: int,
+    registry: Path | None,
+    say: Callable[[str], None],
+) -> Evidence:
+    from research.evidence import live_evidence
+
+    say("Account: key, funds, precision, clock")
+    seen = _account(card, rehearsal, say)
+    return live_evidence(card, paper=paper, run=run, account=seen, bars=bars, registry=registry, say=say)
+
+
+def _account(card: Card, rehearsal: str | None, say: Callable[[str], None]) -> AccountSeen | None:
+    """What the exchange tells of the account; None where there are no keys, or it does not answer."""
+    import asyncio
+
+    from engine.live.account_check import look_at_account
+    from engine.live.client import live_client
+    from engine.live.keys import guard_output, load_keys, redacted
+
+    guard_output()
+    given = card.market
+    try:
+        keys = None if rehearsal is not None else load_keys(given.exchange)
+        client = live_client(given.exchange, keys, rehearsal=rehearsal, perpetual=":" in given.symbols[0])
+    except ValidationError as error:
+        if rehearsal is not None:
+            raise
+        say(f"  not asked: {redacted(str(error))}")
+        return None
+
+    async def look() -> AccountSeen:
+        try:
+            return await look_at_account(client, given.symbols, card.account.cash)
+        finally:
+            await client.close()
 
     try:
-        standing_of(card, "paper", registry, bars)
-    except ValidationError as error:
-        return str(error)
-    return ""
+        return asyncio.run(look())
+    except Exception as error:  # noqa: BLE001  (ccxt's, of which there are many: what was not told is not shown)
+        say(f"  not told: {redacted(f'{type(error).__name__}: {error}')}")
+        return None
 
 
-def _print(table: Any) -> None:
-    from rich.console import Console
-    from rich.table import Table
+def _overrides(given: list[str], who: str) -> tuple[Override, ...]:
+    from reports.promotion.judging import Override
 
-    from reports.figures import words
-
-    ladder = Table("strategy", "rung", "since (UTC)", "then / now", show_lines=True)
-    for row in table.itertuples():
-        what = "RECORD BROKEN" if row.trouble else row.reason if row.rung else f"{row.event}: {row.reason}"
-        known = {**row.figures_then, **row.figures_now}
-        pairs = [
-            f"{words(name)} {_figure(name, row.figures_then)} / {_figure(name, row.figures_now)}"
-            for name in _SHOWN
-            if name in known
-        ]
-        since = f"{row.since[:16].replace('T', ' ')}\nby {row.by}"
-        told = "\n".join(filter(None, [row.strategy, what, row.Index]))
-        ladder.add_row(told, row.rung or "none", since, "\n".join(pairs))
-    Console().print(ladder)
+    found = []
+    for text in given:
+        name, equals, reason = text.partition("=")
+        if not equals:
+            raise ValidationError(f"--override {text!r}: write CHECK=REASON, such as drawdown='half of the usual size'")
+        found.append(Override(name.strip(), who, reason.strip()))
+    return tuple(found)
 
 
-def _figure(name: str, figures: Mapping[str, Any]) -> str:
-    from reports.figures import shown
+def _baseline(card: Card, market: Market, file: Path | None) -> Result | None:
+    """What the strategy is held against, over the same bars."""
+    from engine.result import Result
 
-    value = figures.get(name)
-    return shown(name, None if value is None else float(value))  # a record has what is not finite as text
+    if file is None:
+        return None
+    if file.suffix == ".parquet":
+        return Result.read_parquet(file)
+    from reports.hummingbot import read_controller
+
+    made: Any = read_controller(file).baseline()
+    result: Result = made.run(market, cash=card.account.cash).marked
+    return result

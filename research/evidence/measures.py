@@ -20,26 +20,21 @@ _VOLATILITY_DAYS: Final = 30
 _YEARS_OR_QUARTERS: Final = 3.0 * DAYS_PER_YEAR
 
 
-def figure(result: Result, name: str) -> float:
-    """One of `Result.stats`."""
-    return float(result.stats()[name])
-
-
-def trades(result: Result) -> Measured:
-    """Round trips, and how many were closed in each year, or quarter."""
+def trades(result: Result, stats: pd.Series) -> Measured:
+    """Round trips, of the run's `stats`, and how many were closed in each year, or quarter."""
     table = result.trades
     closed = pd.DatetimeIndex(table.loc[~table["open"].astype(bool), "exit_at"])
     names, counts = np.unique(_periods(closed, len(daily_returns(result))), return_counts=True)
-    return Measured(figure(result, "trades"), chart=dict(zip(names.tolist(), counts.tolist(), strict=True)))
+    return Measured(float(stats["trades"]), chart=dict(zip(names.tolist(), counts.tolist(), strict=True)))
 
 
-def drawdown(result: Result) -> Measured:
-    """The deepest fall from a peak, of every bar; for the page also how deep each day's worst bar was."""
+def drawdown(result: Result, stats: pd.Series) -> Measured:
+    """The deepest fall from a peak, of the run's `stats`; for the page also how deep each day's worst bar was."""
     days = days_of(result)
     peak = result.equity.cummax().clip(lower=result.cash)
     depth = (result.equity / peak - 1.0).groupby(pd.DatetimeIndex(result.equity.index).floor("D")).min()
     depths = depth.reindex(pd.to_datetime(days["days"], utc=True)).ffill()
-    return Measured(-figure(result, "max_drawdown"), chart={**days, "depth": depths.tolist()})
+    return Measured(-float(stats["max_drawdown"]), chart={**days, "depth": depths.tolist()})
 
 
 def capacity(result: Result, market: Market) -> Measured:

@@ -23,23 +23,22 @@ from engine.brokers import backtest, paper
 from engine.causality import check_causality
 from engine.costs import Costs
 from engine.limits import RiskLimits
-from engine.metrics import daily_returns
+from engine.metrics import DAYS_PER_YEAR, daily_returns
 from engine.result import Result
-from engine.run import Ground, lay_ground
+from engine.run import lay_ground
 from engine.strategy import Strategy, label
 from engine.venue import Venue
 from reports.holding import hold
 from reports.parity_check import parity
 from reports.promotion.evidence import Evidence, Measured, missing
-from reports.promotion.overfitting import probability_of_overfitting
 from reports.promotion.sharpe_statistics import Moments, deflated_sharpe, least_periods, luck, probabilistic_sharpe
 from reports.promotion.superiority import superiority
 from research.evidence import measures, stress
-from research.evidence.tried import Tried, returns_of, tried_before
+from research.evidence.overfitting import overfitting
+from research.evidence.tried import Tried, tried_before
 from research.walk_forward_plan import WalkForwardPlan
 from research.walk_forward_run import walk_forward
 
-_BLOCKS: Final = 10  # of time, for the probability of overfitting: 252 splits
 _MOST_WALKED: Final = 200  # sets that a walk-forward chooses among
 _FOLDS: Final = 6
 
@@ -86,20 +85,21 @@ def paper_evidence(
     same = parity(run, paper(strategy, market, **terms))
     found["parity"] = Measured(float(same.ok), "" if same.ok else str(same))
     days = daily_returns(run)
-    found["trades"] = measures.trades(run)
+    stats = run.stats()
+    sharpe = float(stats["sharpe"])
+    found["trades"] = measures.trades(run, stats)
     found["days"] = Measured(float(len(days)))
     say("What was tried before: the record of trials")
     tried = tried_before(strategy, record)
     found |= _luck(Moments.of(days.to_numpy()), tried)
-    found["overfitting"] = _overfitting(strategy, tried, ground)
+    found["overfitting"], splits = overfitting(strategy, tried, ground, run)
     say("Walk-forward over what was tried")
-    found["out_of_sample"] = _out_of_sample(strategy, run, market, tried, terms, plan)
+    found["out_of_sample"] = _out_of_sample(strategy, sharpe, market, tried, terms, plan)
     say("Baseline and holding")
     found["better_than_baseline"] = _better(run, baseline, "no baseline was given")
     found["better_than_holding"] = _better(run, _holding(market, terms), "holding cannot be run on these terms")
-    sharpe = measures.figure(run, "sharpe")
-    found["drawdown"] = measures.drawdown(run)
-    found["turnover"] = Measured(measures.figure(run, "turnover"))
+    found["drawdown"] = measures.drawdown(run, stats)
+    found["turnover"] = Measured(float(stats["turnover"]))
     found["capacity"] = measures.capacity(run, market)
     say("Dearer, later, and with neighbouring parameters")
     found["double_costs"], found["break_even"] = stress.dearer(strategy, ground)
@@ -109,8 +109,8 @@ def paper_evidence(
     found["regimes"] = measures.regimes(run, market)
     found["years"] = measures.years(run)
     found["trade_order"] = measures.trade_order(run)
-    stats = {name: _plain(value) for name, value in run.stats().items()}
-    return Evidence("paper", label(strategy), dict(subject or {}), found, {"stats": stats})
+    figures = {"stats": {name: _plain(value) for name, value in stats.items()}, "overfitting": splits}
+    return Evidence("paper", label(strategy), dict(subject or {}), found, figures)
 
 
 def _causality(strategy: Strategy, market: Market) -> Measured:
@@ -123,7 +123,7 @@ def _luck(moments: Moments, tried: Tried) -> dict[str, Measured]:
     if not moments.periods or np.isnan(moments.sharpe):
         none = missing("its returns do not vary")
         return {"probabilistic_sharpe": none, "deflated_sharpe": none}
-    annual = np.sqrt(365.0)
+    annual = np.sqrt(DAYS_PER_YEAR)
     needed = least_periods(moments, 0.0)
     told = (
         f"annual ratio {moments.sharpe * annual:.2f}, skewness {moments.skewness:.2f}, kurtosis {moments.kurtosis:.1f}"
@@ -144,22 +144,9 @@ def _luck(moments: Moments, tried: Tried) -> dict[str, Measured]:
     }
 
 
-def _overfitting(strategy: Strategy, tried: Tried, ground: Ground) -> Measured:
-    returns = returns_of(type(strategy), tried, ground)
-    if returns is None:
-        return Measured(0.0, "nothing was chosen: the record has no other set")
-    try:
-        found = probability_of_overfitting(returns, _BLOCKS)
-    except ValidationError as error:
-        return missing(str(error))
-    counts, edges = np.histogram(found.logits, bins=30)
-    told = f"{len(found.logits)} splits, {returns.shape[1]} sets; the chosen one loses in {found.loss:.0%} of them"
-    return Measured(found.probability, told, {"edges": edges.tolist(), "counts": counts.tolist()})
-
-
 def _out_of_sample(
     strategy: Strategy,
-    run: Result,
+    sharpe: float,
     market: Market,
     tried: Tried,
     terms: Mapping[str, Any],
@@ -169,7 +156,7 @@ def _out_of_sample(
     step = max(-(-len(tried.sets) // _MOST_WALKED), 1)
     sets = list(tried.sets[::step])
     if len(sets) < 2:
-        return Measured(measures.figure(run, "sharpe"), "nothing was chosen: the whole record is out of sample")
+        return Measured(sharpe, "nothing was chosen: the whole record is out of sample")
     half = len(market) // 2
     schedule = plan or WalkForwardPlan(train=half, refit=max(-(-(len(market) - half) // _FOLDS), 1))
     with tempfile.TemporaryDirectory(prefix="ladder-gate-") as folder:
@@ -180,7 +167,7 @@ def _out_of_sample(
         except ValidationError as error:
             return missing(str(error))
     told = f"{len(walk.folds)} tests since {walk.folds['test_from'].iloc[0]:%Y-%m-%d}, {len(sets)} sets"
-    return Measured(measures.figure(walk.result, "sharpe"), told, measures.days_of(walk.result))
+    return Measured(float(walk.result.stats()["sharpe"]), told, measures.days_of(walk.result))
 
 
 def _holding(market: Market, terms: Mapping[str, Any]) -> Result | None:

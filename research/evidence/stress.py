@@ -14,7 +14,7 @@ from data.market import Market
 from engine.costs import Costs, SquareRootImpact
 from engine.exits import Exits
 from engine.metrics import total_return
-from engine.run import Ground
+from engine.run import Ground, lay_ground
 from engine.strategy import Strategy, parameters
 from engine.vectorized import run_briefly
 from reports.promotion.evidence import Measured, missing
@@ -82,8 +82,6 @@ def _at(strategy: Strategy, ground: Ground, multiple: float) -> tuple[Mapping[st
 
 def with_costs(ground: Ground, costs: Costs) -> Ground:
     """The same bars on other costs."""
-    from engine.run import lay_ground
-
     venues = dict(zip(ground.market.symbols, ground.venues, strict=True))
     return lay_ground(ground.market, ground.cash, costs, venues, ground.risk, ground.orders)
 

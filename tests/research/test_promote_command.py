@@ -1,123 +1,112 @@
-"""`ladder status` and `ladder demote`, and a card held against its promotion."""
+"""`ladder promote`, from a card to a record that `ladder paper --live` asks for."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
-from data import ValidationError
-from engine.live.permission import PermissionDeniedError, Terms, require_promotion
-from reports import promote
-from reports.promotion.registry import Registry
+from data.errors import ValidationError
+from engine import Costs, backtest
 from research.cli import app
-from research.promoted_card import line_of_card, paper_standing, promotion_of, standing_of, subject_of_card
+from research.evidence.planted import CoinFlips, planted_market
+from research.promoted_card import standing_of
 from research.strategy_card import read_card
-from tests.reports.promotion.on_record import hold_engine, verdict_on
+from tests.reports.promotion.on_record import hold_engine
 
+STRATEGY = '''
+from dataclasses import dataclass
+import pandas as pd
+from engine import Strategy
+
+
+@dataclass(frozen=True)
+class Weekly(Strategy):
+    """Long while the last week rose."""
+
+    bars: int = 72
+    weight: float = 0.5
+
+    @property
+    def warmup(self):
+        return self.bars + 1
+
+    def targets(self, market):
+        rising = market.close > market.close.shift(self.bars)
+        return rising.astype(float) * self.weight
+'''
 CARD = """
 [strategy]
-name = "SmaCross"
-[strategy.parameters]
-fast = 12
-slow = 48
+name = "weekly.py:Weekly"
 [market]
-exchange = "bitfinex"
-symbols = ["BTC/USD"]
+symbols = ["BTC/USDT"]
 timeframe = "1h"
-until = "2018-04-01"
+data = "bars.parquet"
 [account]
 cash = 5000
-[risk]
-max_position = 0.5
+[costs]
+fee = 0.0005
+slippage = 0.0002
 """
-TERMS = Terms("btc-1", "bitfinex", ["BTC/USD"], 5_000.0, "USD", "SmaCross")
 
 
-def ladder(*arguments: object, code: int = 0) -> str:
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments], env={"COLUMNS": "220"})
+@pytest.fixture
+def desk(tmp_path, monkeypatch) -> Path:
+    """A folder with a strategy, its bars, its card and a baseline; nothing of the machine's own is touched."""
+    monkeypatch.setenv("LADDER_RECORDS", str(tmp_path / "kept"))
+    monkeypatch.setenv("LADDER_TRIALS", str(tmp_path / "trials.sqlite"))
+    hold_engine(monkeypatch)
+    market = planted_market(3, bars=4_500)
+    bars = {name: market[name]["BTC/USDT"] for name in ("open", "high", "low", "close", "volume")}
+    import pandas as pd
+
+    pd.DataFrame(bars).to_parquet(tmp_path / "bars.parquet")
+    backtest(CoinFlips(9), market, cash=5_000.0, costs=Costs(fee=0.02)).to_parquet(tmp_path / "bot.parquet")
+    (tmp_path / "weekly.py").write_text(STRATEGY)
+    (tmp_path / "card.toml").write_text(CARD)
+    (tmp_path / "easy.toml").write_text(
+        "[paper]\ntrades = 1\ndays = 30\nout_of_sample = -99\nprobabilistic_sharpe = 0\ndeflated_sharpe = 0\n"
+        "overfitting = 1\nbetter_than_baseline = 0\nbetter_than_holding = 0\ndrawdown = 1\ndouble_costs = -99\n"
+        "break_even = 0\nregimes = 0\ntrade_order = 1\n"
+    )
+    return tmp_path
+
+
+def ladder(*arguments: object, code: int) -> str:
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments], env={"COLUMNS": "200"})
     assert result.exit_code == code, result.output
     return result.output
 
 
-@pytest.fixture
-def card(tmp_path, monkeypatch) -> Path:
-    """A card that stands on live."""
-    monkeypatch.setenv("LADDER_RECORDS", str(tmp_path / "kept"))
-    hold_engine(monkeypatch)
-    path = tmp_path / "strategy.toml"
-    path.write_text(CARD)
-    subject = subject_of_card(read_card(path))
-    for rung in ("paper", "live"):
-        promote(verdict_on(subject, rung), by="ann")
-    return path
+def test_a_strategy_without_skill_stays_where_it_is_and_is_told_why(desk) -> None:
+    page = desk / "verdict.html"
+    told = ladder("promote", desk / "card.toml", "--baseline", desk / "bot.parquet", "--out", page, code=3)
+    assert "may not climb to paper" in told and "not promoted to paper" in told
+    document = json.loads(page.with_suffix(".json").read_text())
+    assert document["passed"] is False and page.stat().st_size < 5_000_000
+    with pytest.raises(ValidationError):
+        standing_of(read_card(desk / "card.toml"), "paper")
+    assert "no strategy is on the ladder" in ladder("status", code=0)
 
 
-def test_status_of_an_empty_ladder_says_where_it_looked(tmp_path) -> None:
-    assert str(tmp_path / "none") in ladder("status", "--registry", tmp_path / "none").replace("\n", "")
+def test_what_passes_or_is_overridden_by_name_and_reason_is_promoted_and_bound(desk) -> None:
+    card, page = desk / "card.toml", desk / "verdict.html"
+    asked = ("--policy", desk / "easy.toml", "--out", page, "--by", "ada")
+    ladder("promote", card, *asked, code=3)
+    document = json.loads(page.with_suffix(".json").read_text())
+    open_checks = [one["name"] for one in document["checks"] if one["outcome"] != "pass"]
+    assert "better_than_baseline" in open_checks and "causality" not in open_checks
+    decided = [part for name in open_checks for part in ("--override", f"{name}=seen, and accepted")]
+    told = ladder("promote", card, *asked, *decided, code=0)
+    assert "promoted to paper by ada" in told and "overridden" in told
+    assert standing_of(read_card(card), "paper").event.by == "ada"
+    (desk / "weekly.py").write_text(STRATEGY.replace("last week", "last weeks"))
+    with pytest.raises(ValidationError, match="weekly"):
+        standing_of(read_card(card), "paper")
 
 
-def test_status_shows_rung_time_person_and_figures_then_and_now(card) -> None:
-    text = ladder("status")
-    assert "SmaCross(fast=12, slow=48" in text and "live" in text and "ann" in text
-    assert "Sharpe ratio 1.25 / –" in text and "Closed trades 40 / –" in text
-    text = ladder("status", "--card", card)
-    assert "1.25 / –" not in text and "Sharpe ratio 1.25 / " in text
-
-
-def test_status_of_a_card_that_changed_says_what_and_exits_with_1(card) -> None:
-    card.write_text(CARD.replace("max_position = 0.5", "max_position = 0.6"))
-    assert "terms: risk.max_position: was 0.5, is 0.6" in ladder("status", "--card", card, code=1)
-
-
-def test_status_of_an_edited_record_exits_with_1(card) -> None:
-    event = Registry().events()[-1]
-    (Registry().folder / f"{event.record}.json").write_text("{}")
-    text = ladder("status", code=1)
-    assert "RECORD BROKEN" in text and "it has been edited" in text
-
-
-def test_bars_that_are_fetched_later_are_no_difference(card) -> None:
-    later = card.with_name("later.toml")
-    later.write_text(CARD.replace("2018-04-01", "2018-05-01"))
-    assert standing_of(read_card(later), "live").event.rung == "live"
-    later.write_text(CARD.replace("2018-04-01", "2018-03-01"))
-    assert "data" in ladder("status", "--card", later, code=1)
-
-
-def test_demote_by_card_or_line_and_what_it_says(card) -> None:
-    text = ladder("demote", card, "--reason", "the fees rose", "--by", "cid")
-    assert "no longer on live" in text and "cid: the fees rose" in text
-    assert "demoted: the fees rose" in ladder("status")
-    line = line_of_card(read_card(card))
-    assert "no such strategy stands on a rung" in ladder("demote", line, "--reason", "again", code=1)
-    promote(verdict_on(subject_of_card(read_card(card))), by="ann")
-    assert "no longer on paper" in ladder("demote", line[:6], "--reason", "again")
-    assert "@" in Registry().events()[-1].by  # the user of this machine
-
-
-def test_demote_asks_for_a_reason(card) -> None:
-    assert "--reason" in ladder("demote", card, code=2)
-
-
-def test_a_promotion_to_live_is_a_permission_and_a_change_denies_it_by_name(card) -> None:
-    permission = require_promotion(TERMS, promotion_of(read_card(card)))
-    event = Registry().events()[-1]
-    assert (permission.kind, permission.who, permission.digest) == ("promotion", "ann", TERMS.digest)
-    assert permission.detail["record"] == event.record
-    card.write_text(CARD.replace("slow = 48", "slow = 49"))
-    with pytest.raises(PermissionDeniedError, match="parameter slow: was 48, is 49"):
-        require_promotion(TERMS, promotion_of(read_card(card)))
-    ladder("demote", event.line, "--reason", "tired")
-    card.write_text(CARD)
-    with pytest.raises(PermissionDeniedError, match="was demoted by"):
-        require_promotion(TERMS, promotion_of(read_card(card)))
-
-
-def test_paper_asks_for_its_rung_or_a_persons_word(card) -> None:
-    assert paper_standing(read_card(card), accepted=False)[0].startswith("stands on live since")
-    card.write_text(CARD.replace("cash = 5000", "cash = 6000"))
-    with pytest.raises(ValidationError, match=r"(?s)terms: cash: was 5000.0, is 6000.0.*--i-accept-unpromoted"):
-        paper_standing(read_card(card), accepted=False)
-    assert "cash: was 5000.0" in paper_standing(read_card(card), accepted=True)[0]
+def test_overrides_that_may_not_be_are_refused(desk) -> None:
+    wrong = ladder("promote", desk / "card.toml", "--override", "drawdown", code=1)
+    assert "CHECK=REASON" in wrong

@@ -132,3 +132,12 @@ def test_names_of_bars_keep_their_values_and_are_no_markup() -> None:
     assert "a_rather_lo…" in drawing and "=36<" in drawing
     assert "&lt;b&gt;&amp;$x$" in drawing and "not defined" in drawing and "−1.00" in drawing
     assert "<b>" not in drawing and "<alt>" not in drawing
+
+
+@pytest.mark.parametrize(("purged", "drawn"), [([2, 2], True), ([4], False), ([None, 4], False), (None, False)])
+def test_overfitting_has_its_purged_splits_as_a_line_where_they_are_kept(purged, drawn) -> None:
+    kept = {} if purged is None else {"purged": purged}
+    chart = chart_of(check("overfitting", 0.5, 0.5, edges=[-1.0, 0.0, 1.0], counts=[3, 1], **kept), None)
+    assert chart is not None and ("The line: with the days beside the test purged" in chart.caption) is drawn
+    without = chart_of(check("overfitting", 0.5, 0.5, edges=[-1.0, 0.0, 1.0], counts=[3, 1]), None)
+    assert without is not None and (chart.svg != without.svg) is drawn
