@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 BY: Final = "ladder demo"
 REASON: Final = "a demonstration on stored bars and a rehearsal exchange: no money is at risk"
 PAPER_TURNS, LIVE_TURNS, REHEARSED = 480, 48, 500
-_JUDGED_UNTIL: Final = "2019-12-15"
+_JUDGED_UNTIL: Final = "2019-09-15"
 _LEFT_OVER: Final = ("paper.sqlite", "live.sqlite", "records")  # of an earlier climb
 _CARD: Final = """# The demo's strategy, as `ladder backtest | paper | rehearse | promote | live` take it.
 [strategy]
@@ -132,6 +132,7 @@ class _Stage:
         from engine.result import Result
         from research.evidence import live_evidence, paper_evidence
         from research.promoted_card import standing_of, subject_of_card
+        from research.trial_records import open_record
 
         card, say = self.card, self.say
         say("To paper: the gate measures the strategy on the bars up to " + _JUDGED_UNTIL)
@@ -140,7 +141,7 @@ class _Stage:
             card.made(),
             market,
             baseline=Result.read_parquet(baseline),
-            record=self.folder / "records" / "trials.sqlite",
+            record=open_record(self.folder / "records" / "trials.sqlite"),
             subject=subject_of_card(card, market),
             say=lambda step: say(f"  {step}"),
             **card.terms(),

@@ -8,6 +8,7 @@ What a chart is made of decides what it is:
       against
     x, y                   a curve over a number
     names and numbers      bars
+    items                  nothing: the page has them as a list
 
 "of" and "unit" may say in words what bars or a histogram are of, and how their numbers are written ("percent", "count",
 "ratio"). Anything else is drawn as nothing: what was found stands there in words.
@@ -35,6 +36,7 @@ _BARS: Final = {
     "neighbourhood": ("Annual Sharpe ratio of the chosen parameters and of their neighbours", "ratio"),
     "regimes": ("Return in each third of the market’s volatility", "percent"),
     "years": ("Return by year, or by quarter", "percent"),
+    "rehearsal": ("Faults that were injected, by kind", "count"),
 }
 _HISTOGRAMS: Final = {  # of what, its unit, and the axis' label
     "overfitting": (

@@ -112,8 +112,15 @@ def _verdict(document: Mapping[str, Any]) -> str:
     return (
         f'<section class="verdict {tone}" id="verdict"><h2 class="ruling"><span aria-hidden="true">{mark}</span> '
         f"{escape(document['headline'])}</h2><p>{escape(document['sentence'])}</p>"
-        f'<ul class="tally">{tally}</ul>{note}{_recorded(document)}</section>\n'
+        f'<ul class="tally">{tally}</ul>{note}{_ground(document)}{_recorded(document)}</section>\n'
     )
+
+
+def _ground(document: Mapping[str, Any]) -> str:
+    if document["subject"].get("ground") != "rehearsal":
+        return ""
+    words = "Shown on a rehearsal exchange, which replays stored bars: it lets nobody trade with money."
+    return f"<p><b>{words}</b></p>"
 
 
 def _recorded(document: Mapping[str, Any]) -> str:
@@ -176,6 +183,7 @@ def _checks(listed: Iterable[Mapping[str, Any]], checks: Mapping[str, Mapping[st
     for check in listed:
         chart = chart_of(check, strategy)
         told = f'<p class="found"><b>Found:</b> {escape(check["told"])}</p>' if check["told"] else ""
+        told += _items(check["chart"])
         waved = check["override"]
         if waved is not None:
             told += f'<p class="found"><b>Overridden by {escape(waved["by"])}:</b> {escape(waved["reason"])}</p>'
@@ -188,6 +196,18 @@ def _checks(listed: Iterable[Mapping[str, Any]], checks: Mapping[str, Mapping[st
             f"<p>{escape(check['meaning'])}</p>{told}</div>"
             f"{'' if chart is None else _figure_of(chart)}</div></section>\n"
         )
+
+
+def _items(data: Mapping[str, Any]) -> str:
+    """A list that a check has kept: each item, whether it holds, and by what that is shown."""
+    if not data.get("items"):
+        return ""
+    rows = "".join(
+        f'<tr><th scope="row">{escape(one["name"])}</th><td>{"✓" if one["ok"] else "✕"}</td>'
+        f"<td>{escape(one['shown'])}</td></tr>"
+        for one in data["items"]
+    )
+    return f'<table class="items"><tbody>{rows}</tbody></table>'
 
 
 def _figure_of(chart: Chart) -> str:

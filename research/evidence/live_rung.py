@@ -30,7 +30,7 @@ from reports.promotion.climbing import record_of_rung
 from reports.promotion.evidence import Evidence, Measured, missing
 from reports.promotion.subject import line_of
 from research.evidence.paper_run import paper_measures
-from research.evidence.readiness import readiness, risk_limits, shown
+from research.evidence.readiness import readiness, risk_limits
 from research.promoted_card import standing_of, subject_of_card
 from research.strategy_card import Card
 
@@ -89,10 +89,10 @@ def live_evidence(
     found["account"] = _account(account)
     below = record_of_rung(line_of(subject), "paper", registry)
     stats = {} if below is None else below.stats
-    found["checklist"], items = readiness(terms.get("risk"), found, stats, subject)
+    found["checklist"] = readiness(terms.get("risk"), found, stats, subject)
     replayed = (on_paper is not None and on_paper.rehearsal) or (account is not None and account.rehearsal)
     subject["ground"] = "rehearsal" if replayed else "exchange"
-    figures: dict[str, Any] = {"checklist": shown(items)}
+    figures: dict[str, Any] = {}
     if on_paper is not None:
         figures["paper_stats"] = {name: _plain(value) for name, value in on_paper.result.stats().items()}
     return Evidence("live", label(card.made()), subject, found, figures)

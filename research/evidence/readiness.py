@@ -7,7 +7,7 @@ orders or a check of prices (docs/gate.md says which item comes from where). Eac
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from engine.limits import RiskLimits
@@ -35,8 +35,8 @@ class Item(NamedTuple):
 
 def readiness(
     risk: RiskLimits | None, measured: Mapping[str, Measured], stats: Mapping[str, Any], subject: Mapping[str, str]
-) -> tuple[Measured, list[Item]]:
-    """The list, and the share of it that holds.
+) -> Measured:
+    """The share of the list that holds; its chart has the list.
 
     Args:
         risk: limits of the card.
@@ -57,10 +57,9 @@ def readiness(
         _figure("drawdown", stats, "max_drawdown", -_DRAWDOWN, "not below"),
         _pins(subject),
     ]
-    lacking = [f"{item.name}: {item.shown}" for item in items if not item.ok]
-    told = f"{len(items) - len(lacking)} of {len(items)} items" + (f"; lacking {'; '.join(lacking)}" if lacking else "")
-    chart = {item.name: float(item.ok) for item in items}
-    return Measured(1.0 - len(lacking) / len(items), told, chart), items
+    lacking = [item.name for item in items if not item.ok]
+    told = f"{len(items) - len(lacking)} of {len(items)} items" + (f"; lacking {', '.join(lacking)}" if lacking else "")
+    return Measured(1.0 - len(lacking) / len(items), told, {"items": [item._asdict() for item in items]})
 
 
 def risk_limits(risk: RiskLimits | None) -> Measured:
@@ -106,8 +105,3 @@ def _pins(subject: Mapping[str, str]) -> Item:
     others = sorted(name for name, version in there.items() if version not in pinned[name][0].split())
     told = f"{len(there)} installed packages as pinned" if not others else f"not as pinned: {', '.join(others[:5])}"
     return Item("dependencies pinned", bool(there) and not others, told)
-
-
-def shown(items: Sequence[Item]) -> list[dict[str, Any]]:
-    """The list, for the record and the page."""
-    return [item._asdict() for item in items]

@@ -131,7 +131,7 @@ def test_a_strategy_climbs_to_live_on_a_rehearsal_exchange_and_nowhere_else(desk
     assert "promoted to live on a rehearsal exchange, and nowhere else by ada" in told
     standing = standing_of(read_card(card), "live", ground=None)
     record = read_record(Registry().folder, standing.event.record)
-    items = {one["name"]: one["ok"] for one in record.content["figures"]["checklist"]}
+    items = {one["name"]: one["ok"] for one in record.check("checklist")["chart"]["items"]}
     assert items["kill switch"] and items["daily loss limit"] and not items["alerts delivered"]
     assert record.check("tracking")["value"] < 1e-9 and record.check("paper_days")["value"] == 30 / 24
     with pytest.raises(ValidationError, match="ground: was rehearsal, is exchange"):
