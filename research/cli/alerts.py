@@ -42,7 +42,7 @@ def send_test(
 
     Exit code 0: an address took it. 1: none did. 2: an input is wrong.
 
-    Example: `LADDER_ALERTS=ntfy://my-topic ladder alerts test`
+    Example: `ladder alerts test --to LADDER_ALERTS_PHONE`
     """
     import asyncio
     import socket
