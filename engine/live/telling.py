@@ -60,6 +60,9 @@ MEANING: Final[Mapping[tuple[str, str], str]] = {
     (_INCIDENT, "dead man's switch ran down"): (
         "The exchange did not hear of us in time and has cancelled all orders of the account, stops among them."
     ),
+    (_INCIDENT, "left its band"): (
+        "The session does not follow its backtest any more, and ends; its stops and profits stay on the exchange."
+    ),
     (_INCIDENT, "order of someone else"): "An order that is not this run's came or went on the account.",
     (_RISK, "halt"): "A loss limit was reached: everything is closed, and nothing is opened until it lets go.",
     (_RISK, "resume"): "A loss limit has let go: the session trades again.",
