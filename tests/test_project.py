@@ -13,7 +13,7 @@ import pytest
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[1]
-HEAVY = ("backtrader", "ccxt", "matplotlib", "quantstats", "vectorbt")
+HEAVY = ("apprise", "backtrader", "ccxt", "matplotlib", "quantstats", "vectorbt")
 PUBLIC = {
     "data": (
         *("Market", "load_candles", "load_sample", "read_candles", "validate_candles"),

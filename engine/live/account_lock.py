@@ -112,15 +112,20 @@ def holders() -> list[Holder]:
     return found
 
 
+def state_folder() -> Path:
+    """Where what Ladder remembers of this user and machine is; perhaps not made yet."""
+    state = os.environ.get("XDG_STATE_HOME")
+    root = Path(state) if state and Path(state).is_absolute() else Path.home() / ".local" / "state"
+    return root / "ladder"
+
+
 def accounts_folder() -> Path:
     """Where the locks are; made, for this user alone, if it is not there.
 
     Raises:
         ValidationError: it cannot be made.
     """
-    state = os.environ.get("XDG_STATE_HOME")
-    root = Path(state) if state and Path(state).is_absolute() else Path.home() / ".local" / "state"
-    folder = root / "ladder" / "accounts"
+    folder = state_folder() / "accounts"
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:

@@ -41,6 +41,7 @@ RECENT: Final = 100  # orders in the list that must agree before an order is sen
 _AHEAD: Final = 1000  # ms by which a timestamp may be ahead of Binance's clock
 _OPEN: Final = (State.ACKNOWLEDGED, State.PARTLY_FILLED)
 _NO_WORD: Final = Failure("RequestTimeout", "no usable answer for as long as we were ready to ask", Treatment.LOOK_UP)
+_REFUSED: Final = {Treatment.REJECTED: "rejected", Treatment.CUT_TO_FUNDS: "refused for funds"}  # incidents
 _NEVER: Final = "it never arrived, and is not sent again"
 
 
@@ -300,8 +301,8 @@ class Gateway(AccountReader):
         if not first and (found := await self._find(intent, until)) is not None:
             return found, False  # what looked like a refusal was the first request, executed
         self._note(intent, State.REJECTED, {"why": why, "treatment": treatment.value})
-        if treatment is Treatment.REJECTED:
-            self._journal.record_incident(self._run, "rejected", {"order": intent.client_id, "why": why})
+        if treatment in _REFUSED:
+            self._journal.record_incident(self._run, _REFUSED[treatment], {"order": intent.client_id, "why": why})
         return self.report(intent, treatment, why), False
 
     async def _resolve(self, intent: OrderIntent, until: float) -> OrderReport | None:

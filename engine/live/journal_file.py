@@ -4,19 +4,37 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, NamedTuple, Self
 
 from data.errors import ValidationError
 from engine.live.journal_schema import prepare
 from engine.live.keys import redacted
 
+_LOG = logging.getLogger(__name__)
 _WAIT: Final = 10.0  # seconds a reader waits for a checkpoint, or a writer for a reader's
 _RECENT: Final = 1_000  # orders and states that are kept at hand
 _LONGEST_LOG: Final = 20_000  # pages of 4 KiB: SQLite itself moves them into the file only if nobody has by then
+_HEARD: Final = frozenset({"incidents", "risk_events", "statements"})
+
+
+class Entry(NamedTuple):
+    """An entry that a person may want to hear of.
+
+    `table`: "incidents", "risk_events" or "statements"; `at`: ns; `about`: symbol of a risk event, author of a
+    statement, else "".
+    """
+
+    table: str
+    run: str
+    at: int
+    kind: str
+    about: str
+    detail: dict[str, Any]
 
 
 class Recent(dict[Any, Any]):
@@ -51,6 +69,8 @@ class JournalFile:
     def __init__(self, path: str | Path, clock: Callable[[], int] = time.time_ns) -> None:
         self.path, self._clock = Path(path), clock
         self._soon, self._recent = False, Recent(_RECENT)
+        self._listeners: list[Callable[[Entry], None]] = []
+        self._entries: list[Entry] = []
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._lock = _lock(self.path)
         try:
@@ -77,6 +97,7 @@ class JournalFile:
         self = cls.__new__(cls)
         self.path, self._clock, self._lock = Path(path), time.time_ns, contextlib.nullcontext()
         self._soon, self._recent = False, Recent(0)
+        self._listeners, self._entries = [], []
         if not self.path.is_file():
             raise ValidationError(f"journal {path}: no such file")
         self._db = sqlite3.connect(f"{self.path.resolve().as_uri()}?mode=ro", uri=True, timeout=_WAIT)
@@ -98,6 +119,13 @@ class JournalFile:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def listen(self, listener: Callable[[Entry], None]) -> None:
+        """Call `listener` with every incident, risk event and statement from now on, once it has been written.
+
+        It is called by whoever writes, so it must return at once. What it raises is logged, and stops nobody.
+        """
+        self._listeners.append(listener)
+
     @contextlib.contextmanager
     def _writing(self, *, soon: bool = False) -> Iterator[None]:
         """One transaction: all of it is on the disk at the end, or nothing.
@@ -116,6 +144,8 @@ class JournalFile:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
                 self._recent.clear()
+                self._entries.clear()
+        self._tell_listeners()
 
     def _commit(self) -> None:
         self._db.execute("COMMIT")
@@ -132,7 +162,19 @@ class JournalFile:
         """Add a row; whether it was added, and not left out as one that is there already."""
         marks, rest = ", ".join("?" * len(values)), " ON CONFLICT DO NOTHING" if unless_there else ""
         added = self._db.execute(f"INSERT INTO {table} VALUES ({marks}){rest}", values)  # noqa: S608  (a table of ours)
+        if self._listeners and table in _HEARD:
+            _, run, at, kind, *about, detail = values  # the first is a number, the last one JSON
+            self._entries.append(Entry(table, run, at, kind, "".join(about), json.loads(detail)))
         return added.rowcount == 1
+
+    def _tell_listeners(self) -> None:
+        entries, self._entries = self._entries, []
+        for entry in entries:
+            for listener in self._listeners:
+                try:
+                    listener(entry)
+                except Exception as error:  # noqa: BLE001  (what was written stands, whoever was to hear of it)
+                    _LOG.warning("journal %s: nobody was told of %r (%s)", self.path, entry.kind, redacted(repr(error)))
 
 
 def as_text(detail: Mapping[str, Any]) -> str:

@@ -19,7 +19,7 @@ import sys
 import threading
 import traceback
 import urllib.parse
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final
@@ -93,7 +93,7 @@ def load_keys(exchange: str, variables: Mapping[str, str] | None = None) -> Keys
     names = {part: f"LADDER_{exchange.upper()}_{part.upper()}" for part in ("key", "secret", "password")}
     found: dict[str, Secret] = {part: Secret(given[name]) for part, name in names.items() if given.get(name)}
     if not found and variables is None:
-        found = _from_keyring(exchange)
+        found = from_keyring(f"ladder-{exchange}", ("key", "secret", "password"), f"keys of {exchange}")
     missing = [names[part] for part in ("key", "secret") if part not in found]
     if missing:
         raise ValidationError(
@@ -102,18 +102,28 @@ def load_keys(exchange: str, variables: Mapping[str, str] | None = None) -> Keys
     return Keys(found["key"], found["secret"], found.get("password"))
 
 
-def _from_keyring(exchange: str) -> dict[str, Secret]:
+def from_keyring(service: str, entries: Iterable[str], what: str) -> dict[str, Secret]:
+    """Entries of the system's keyring, those that are there; none where the package `keyring` is not installed.
+
+    Args:
+        service: under which they are stored.
+        entries: their names.
+        what: they are, for the error.
+
+    Raises:
+        ValidationError: it cannot be read.
+    """
     try:
         import keyring  # type: ignore[import-not-found, unused-ignore]
     except ImportError:
         return {}
     try:
-        told = {part: keyring.get_password(f"ladder-{exchange}", part) for part in ("key", "secret", "password")}
+        told = {entry: keyring.get_password(service, entry) for entry in entries}
     except Exception as error:  # noqa: BLE001  (each backend has its own errors)
         raise ValidationError(
-            f"keys of {exchange}: the keyring cannot be read ({type(error).__name__}); unlock it, or set the variables"
+            f"{what}: the keyring cannot be read ({type(error).__name__}); unlock it, or set the variables"
         ) from None
-    return {part: Secret(text) for part, text in told.items() if text}
+    return {entry: Secret(text) for entry, text in told.items() if text}
 
 
 def remember(text: str) -> None:

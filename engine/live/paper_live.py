@@ -34,6 +34,7 @@ from data.timeframe import parse_timeframe
 from engine.costs import Costs
 from engine.limits import RiskLimits
 from engine.live.account_lock import who_says_so
+from engine.live.alerts import Alerts
 from engine.live.bars import BarWindow
 from engine.live.books import currencies
 from engine.live.clock import ExchangeClock
@@ -45,6 +46,7 @@ from engine.live.paper_terms import same_terms, terms_of
 from engine.live.permission import is_rehearsal
 from engine.live.safety import Stop, refuse_if_killed
 from engine.live.start import STARTED, answered
+from engine.live.telling import telling
 from engine.paper_stream import PaperStream
 from engine.result import Result
 from engine.run import lay_ground
@@ -123,6 +125,7 @@ async def run_paper_live(
     late_after: float = 0.02,
     clock: Callable[[], int] | None = None,
     record: str = "",
+    alerts: Alerts | None = None,
 ) -> PaperLiveReport:
     """Trade a strategy on paper with an exchange's live prices until it is stopped.
 
@@ -150,6 +153,7 @@ async def run_paper_live(
             decided for it.
         clock: the time by which that is told, ns; None for the exchange's own. `clock.standing` for a replay.
         record: of the promotion that it runs by, for the journal and the gate; "" for none.
+        alerts: who is told what a person should know (`engine.live.telling`); None for nobody.
 
     Raises:
         FetchError: the exchange cannot be reached, or has no candles of a symbol.
@@ -160,7 +164,9 @@ async def run_paper_live(
     stop = Stop() if stop is None else stop
     if stop.kill_file is not None:
         refuse_if_killed(stop.kill_file)
-    with PaperJournal(journal) as book:
+    async with contextlib.AsyncExitStack() as held:
+        book = held.enter_context(PaperJournal(journal))
+        await held.enter_async_context(telling(alerts, book, run))
         await answered(exchange.load_markets)
         times = ExchangeClock(exchange)
         if clock is None:

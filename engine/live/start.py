@@ -30,6 +30,7 @@ from engine.limits import RiskLimits
 from engine.live import off_turn
 from engine.live.account_lock import account_lock, who_says_so
 from engine.live.account_stream import AccountStream
+from engine.live.alerts import Alerts
 from engine.live.bars import BarWindow
 from engine.live.books import currencies
 from engine.live.calls import answered
@@ -49,6 +50,7 @@ from engine.live.safety import Stop, refuse_if_killed, refuse_withdrawals
 from engine.live.session import Session
 from engine.live.shadow import Follow, Shadow, following
 from engine.live.tally import Tally
+from engine.live.telling import telling
 from engine.run import lay_ground
 from engine.strategy import Strategy
 from engine.venue import Venue
@@ -101,6 +103,7 @@ async def run_live(
     dead_man: float | None = None,
     dead_man_takes_barriers: bool = False,
     follow: Follow | None = None,
+    alerts: Alerts | None = None,
 ) -> LiveReport:
     """Trade a strategy on an exchange until it is stopped.
 
@@ -131,6 +134,7 @@ async def run_live(
         dead_man_takes_barriers: also barriers of the strategy's, that would protect a position after our death.
         follow: told at every close what the session is worth, and what paper beside it is worth (`engine.live.shadow`);
             what it returns, in words, ends the session for good. None for no paper beside it.
+        alerts: who is told what a person should know (`engine.live.telling`); None for nobody.
 
     Raises:
         AccountTakenError: another session trades on the account.
@@ -146,7 +150,10 @@ async def run_live(
         refuse_if_killed(stop.kill_file)
     switch = _switch(strategy, exchange, run, symbols, dead_man, may_take=dead_man_takes_barriers)
     kind = Journal if follow is None else PaperJournal
-    with account_lock(exchange, journal=journal, run=run, kill_file=stop.kill_file), kind(journal) as book:
+    async with contextlib.AsyncExitStack() as held:
+        held.enter_context(account_lock(exchange, journal=journal, run=run, kill_file=stop.kill_file))
+        book = held.enter_context(kind(journal))
+        await held.enter_async_context(telling(alerts, book, run))
         await answered(exchange.load_markets)
         times = ExchangeClock(exchange)
         await answered(times.check)

@@ -46,7 +46,7 @@ MEANING: Final[dict[Treatment, str]] = {
     ),
     Treatment.CUT_TO_FUNDS: (
         "Refused, final for this id: the account cannot pay it. The session reads the balances and may place what they "
-        "pay as the next attempt (another id)."
+        "pay as the next attempt (another id). The refusal is an incident in the journal."
     ),
     Treatment.REPRICE: (
         "Refused, final for this id: a post-only order would have filled at once. The session may place it at another "

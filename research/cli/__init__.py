@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from data.errors import LadderError
+from research.cli.alerts import alerts_app
 from research.cli.baseline import baseline
 from research.cli.data import data_app
 from research.cli.demo import demo
@@ -85,3 +86,4 @@ app.command()(tearsheet)
 app.command()(strategies)
 app.add_typer(data_app)
 app.add_typer(live_app)
+app.add_typer(alerts_app)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 import typer
 from typer.core import TyperGroup
 
+from research.cli.alerts import alerts_line
 from research.cli.live_account import reconcile, reset, status
 from research.cli.live_shown import announce, print_status, turn_line
 
@@ -101,6 +102,8 @@ def run(
     Ctrl-C ends it, and leaves the stops and profits that protect what is held. `ladder kill` and SIGTERM cancel all,
     and it does not start again before `ladder live reset`.
 
+    Tells a person what needs one, where LADDER_ALERTS has addresses: `ladder alerts test`, docs/alerts.md.
+
     Exit code 0: ended as asked. 1: halted, or something is unexplained. 2: an input is wrong, and nothing was sent.
 
     Example: `ladder live run strategy.toml --journal btc.sqlite --run btc-1 --i-accept-unpromoted`
@@ -108,6 +111,7 @@ def run(
     On a rehearsal exchange (`python -m engine.rehearsal.serve --speed 60`): `ladder live strategy.toml --journal
     try.sqlite --rehearsal http://127.0.0.1:8080`
     """
+    from engine.live.alerts import Alerts
     from engine.live.keys import guard_output, load_keys
     from engine.live.safety import kill_file_of, refuse_if_killed
     from research.promoted_card import promotion_of
@@ -123,8 +127,10 @@ def run(
         keys = None if rehearsal is not None else load_keys(given.market.exchange)
         client = _client(given, keys, rehearsal)
         terms = _terms_of(given, named)
+        alerts = Alerts.from_environment()
         flags: dict[str, Any] = {"dead_man": dead_man, "dead_man_takes_barriers": dead_man_takes_barriers}
-        announce(given, named, journal, kill_file, rehearsal, on_term, dead_man)
+        flags["alerts"] = alerts
+        announce(given, named, journal, kill_file, rehearsal, on_term, dead_man, alerts_line(alerts))
         permission = None
         if rehearsal is None:
             permission = permitted(terms, journal, asked=i_accept_unpromoted, find=promotion_of(given))

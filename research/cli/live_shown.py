@@ -24,6 +24,7 @@ def announce(
     rehearsal: str | None,
     on_term: str,
     dead_man: float | None,
+    alerts: str,
 ) -> None:
     """Print what a session is about to do, before it does anything."""
     from rich.console import Console
@@ -50,6 +51,7 @@ def announce(
         "kill file": str(kill_file),
         "SIGTERM": _ON_TERM[on_term],
         "dead man": "none" if dead_man is None else f"all orders of the account are cancelled after {dead_man:g} s",
+        "alerts": alerts,
     }
     for key, value in rows.items():
         table.add_row(key, value)

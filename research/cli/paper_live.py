@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from research.cli.alerts import alerts_line
+
 if TYPE_CHECKING:
+    from engine.live.alerts import Alerts
     from engine.live.paper_live import PaperLiveReport
     from engine.result import Result
     from research.strategy_card import Card
@@ -33,6 +36,7 @@ def run_live_paper(
     """
     import asyncio
 
+    from engine.live.alerts import Alerts
     from engine.live.client import live_client
     from engine.live.keys import guard_output
     from engine.live.safety import kill_file_of, refuse_if_killed
@@ -40,16 +44,17 @@ def run_live_paper(
     guard_output()
     kill_file = kill_file_of(journal)
     refuse_if_killed(kill_file)
+    alerts = Alerts.from_environment()
     perpetual = ":" in card.market.symbols[0]
     client = live_client(card.market.exchange, None, rehearsal=rehearsal, perpetual=perpetual)
     where = f"rehearsal exchange at {rehearsal}" if rehearsal else card.market.exchange
     goes = "goes on" if journal.is_file() else "new"
     typer.echo(f"paper with live prices of {where}: no order leaves, no key is used")
     typer.echo(f"run {run}, journal {journal} ({goes}); end it by Ctrl-C, or `ladder kill {journal}`")
+    typer.echo(f"alerts: {alerts_line(alerts)}")
+    session = _traded(card, client, journal, run, kill_file, turns, record, alerts, rehearsal=rehearsal is not None)
     with _lines_shown():
-        report = asyncio.run(
-            _traded(card, client, journal, run, kill_file, turns, record, rehearsal=rehearsal is not None)
-        )
+        report = asyncio.run(session)
     typer.echo(str(report))
     return report.result if len(report.result.equity) else None
 
@@ -62,6 +67,7 @@ async def _traded(
     kill_file: Path,
     turns: int | None,
     record: str,
+    alerts: Alerts | None,
     *,
     rehearsal: bool,
 ) -> PaperLiveReport:
@@ -99,6 +105,7 @@ async def _traded(
             stop=stop,
             clock=standing if rehearsal else None,
             record=record,
+            alerts=alerts,
         )
     finally:
         await client.close()

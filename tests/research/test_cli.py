@@ -36,10 +36,11 @@ COMMANDS = (
     ),
     "data",
     "live",
+    "alerts",
 )
 DATA_COMMANDS = ("fetch", "list", "check", "export")
 LIVE_COMMANDS = ("run", "status", "reconcile", "reset")
-GROUPS = {"data": DATA_COMMANDS, "live": LIVE_COMMANDS}
+GROUPS = {"data": DATA_COMMANDS, "live": LIVE_COMMANDS, "alerts": ("test",)}
 EVERY = [[name] for name in COMMANDS] + [[group, name] for group, names in GROUPS.items() for name in names]
 MONTH = ["--symbol", "BTC/USD", "--since", "2018-03-01", "--until", "2018-04-01"]
 CROSS = ["SmaCross", "-p", "fast=4", "-p", "slow=24"]

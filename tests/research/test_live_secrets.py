@@ -21,6 +21,7 @@ from engine.rehearsal.dialect import Answer
 from engine.rehearsal.faults import HEAVY, FaultPlan
 from engine.rehearsal.server import RehearsalServer
 from tests.engine.live.exchange_process import ROOT
+from tests.engine.live.inbox import Inbox
 from tests.engine.live.sessions import VENUE, level_market
 from tests.research.test_live_command import CARD, LADDER
 
@@ -64,7 +65,9 @@ class Watched:
     def __init__(self, folder: Path) -> None:
         self.folder, self.seen = folder, {}
 
-    async def run(self, server: RehearsalServer, card: Path, turns: int, during=None, key: str = KEY) -> int:
+    async def run(
+        self, server: RehearsalServer, card: Path, turns: int, during=None, key: str = KEY, alerts: str = ""
+    ) -> int:
         journal = self.folder / "journal.sqlite"
         command = [
             *LADDER,
@@ -79,6 +82,7 @@ class Watched:
         ]
         environment = {**os.environ, "LADDER_REHEARSAL_KEY": key, "LADDER_REHEARSAL_SECRET": SECRET}
         environment |= {"XDG_STATE_HOME": str(self.folder / "state"), "PYTHONASYNCIODEBUG": "1", "COLUMNS": "200"}
+        environment |= {"LADDER_ALERTS": alerts}
         self.process = await asyncio.create_subprocess_exec(
             *command,
             *("--run", "one", "--turns", str(turns), "--log", str(self.folder / "session.log")),
@@ -240,6 +244,26 @@ def test_killed_session_leaves_none_in_its_kill_file(tmp_path):
     assert code == 0 and "journal.sqlite.kill after it" in watched.seen
     assert any(name.startswith("binance-") and "while it lives" in name for name in watched.seen)
     assert any(name.startswith("journal.sqlite-wal") for name in watched.seen)
+
+
+@pytest.mark.parametrize("status", [200, 500])
+def test_alerts_show_no_address_whether_they_are_taken_or_not(tmp_path, status):
+    async def play(server, watched):
+        async with Inbox(status) as inbox:
+            # One whose parts are awkward, and one where nobody listens.
+            awkward = f"json://127.0.0.1:{inbox.port}/KANARIE%2Ftoken%25/?+KANARIE-h=KANARIE-value&rto=60"
+            gone = "jsons://KANARIE-user:KANARIE@127.0.0.1:9/KANARIE/42"
+            code = await watched.run(server, card_of(tmp_path), 3, alerts=f"{awkward} {inbox.address},{gone}")
+            return code, inbox
+
+    (code, inbox), watched = played(tmp_path, play, rising(), start=10)
+    assert code == 0
+    assert len(inbox.titles("info")) == 2 * len({"started", "ended"})
+    told = watched.seen["stdout"].decode()
+    assert "json://127.0.0.1, json://127.0.0.1, jsons://127.0.0.1" in told
+    assert b"alert not delivered: one: started" in watched.seen["session.log after it"]
+    watched.seen |= {f"message {number}": repr(one).encode() for number, one in enumerate(inbox.messages)}
+    watched.judge()
 
 
 @pytest.mark.slow

@@ -119,7 +119,7 @@ def test_ccxt_repeats_no_request_by_itself(tmp_path):
 @pytest.mark.parametrize(
     ("error", "treatment", "incidents"),
     [
-        (ccxt.InsufficientFunds("binance -2010 insufficient balance"), Treatment.CUT_TO_FUNDS, []),
+        (ccxt.InsufficientFunds("binance -2010 insufficient balance"), Treatment.CUT_TO_FUNDS, ["refused for funds"]),
         (ccxt.InvalidOrder("binance LOT_SIZE"), Treatment.REJECTED, ["rejected"]),
         (ccxt.BadRequest("binance -1013 NOTIONAL"), Treatment.REJECTED, ["rejected"]),
         (ccxt.MarketClosed("binance market is closed"), Treatment.REJECTED, ["rejected"]),
