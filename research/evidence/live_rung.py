@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +22,7 @@ from data.candles import CANDLE_COLUMNS
 from data.errors import LadderError, ValidationError
 from data.market import Market
 from engine.live.account_check import AccountSeen
+from engine.live.alert_record import last_test
 from engine.live.kill_drill import kill_drill
 from engine.live.paper_record import PaperRun, read_paper_run
 from engine.live.rehearsing import Rehearsal, rehearse
@@ -38,6 +40,7 @@ REHEARSED: Final = 500  # bars
 _CRASHES: Final = 0.03  # probability that the session's process is killed within a turn
 _DRILLED: Final = 400  # bars in which the drill finds something to cancel
 _STEP: Final = 1e-6  # of amounts, where neither the card nor a paper run tells one: no exchange has none
+_ALERT_DAYS: Final = 30  # that a test alert shows something
 _NO_PAPER: Final = "no paper run was given"
 _FROM_PAPER: Final = ("paper_days", "paper_trades", "paper_decisions", "tracking", "shortfall", "no_halt", "stale")
 
@@ -48,7 +51,6 @@ def live_evidence(
     paper: Path | None,
     run: str | None = None,
     account: AccountSeen | None = None,
-    alerts: Measured | None = None,
     bars: int = REHEARSED,
     market: Market | None = None,
     registry: str | Path | None = None,
@@ -61,7 +63,6 @@ def live_evidence(
         paper: journal of its paper run; None for none yet.
         run: its name there; None where the journal has but one.
         account: what the exchange has told of the account; None where it was not asked.
-        alerts: whether somebody is told; None where that was not tried.
         bars: that the rehearsal decides on.
         market: the card's bars, where they are at hand.
         registry: the folder of records; None for the default one.
@@ -85,7 +86,7 @@ def live_evidence(
     say("Kill switch: a session stopped by it, on the rehearsal exchange")
     found["kill_switch"] = trial.drilled()
     found["risk_limits"] = risk_limits(terms.get("risk"))
-    found["alerts"] = alerts or missing("no alert was tried: set LADDER_ALERTS, then `ladder alerts test`")
+    found["alerts"] = _alerts()
     found["account"] = _account(account)
     below = record_of_rung(line_of(subject), "paper", registry)
     stats = {} if below is None else below.stats
@@ -216,6 +217,20 @@ def _reconciled(journal: Path | None, run: PaperRun | None, told: str, rehearsal
         f"{len(run.bars):,} bars of the paper run come to its equity, to the last bit; in the rehearsal every balance "
     )
     return Measured(1.0, f"{told}is explained to the last digit")
+
+
+def _alerts() -> Measured:
+    """Whether somebody was told, not long ago, at the addresses that are set now."""
+    test = last_test()
+    if test is None:
+        return missing("no alert was tried: set LADDER_ALERTS, then `ladder alerts test`")
+    age = (datetime.now(UTC) - test.at).days
+    told = f"{test.taken} of {test.of} addresses took the test of {test.at:%Y-%m-%d %H:%M} UTC"
+    if not test.same_addresses:
+        return Measured(0.0, f"{told}; they are not those that are set now: `ladder alerts test`")
+    if age > _ALERT_DAYS:
+        return Measured(0.0, f"{told}, {age} days ago: `ladder alerts test`")
+    return Measured(float(test.taken > 0), told)
 
 
 def _account(seen: AccountSeen | None) -> Measured:

@@ -12,10 +12,13 @@ import pandas as pd
 import pytest
 
 from data.errors import ValidationError
+from engine.live.alert_record import record_path, record_test
+from engine.live.alerts import Delivery, read_addresses
 from engine.live.permission import PermissionDeniedError, Terms, require_promotion
 from reports import promote
 from reports.promotion.records import read_record
 from reports.promotion.registry import Registry
+from research.evidence.live_rung import _alerts
 from research.evidence.planted import planted_market
 from research.promoted_card import promotion_of, standing_of, subject_of_card
 from research.strategy_card import read_card
@@ -138,6 +141,22 @@ def test_a_strategy_climbs_to_live_on_a_rehearsal_exchange_and_nowhere_else(desk
         standing_of(read_card(card), "live")
     with pytest.raises(PermissionDeniedError, match="ground"):
         require_promotion(TERMS, promotion_of(read_card(card)))
+
+
+def test_alerts_are_shown_by_a_test_at_the_addresses_that_are_set(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.setenv("LADDER_ALERTS", "json://127.0.0.1:9/one")
+    assert _alerts().value is None
+    record_test(Delivery((("json://127.0.0.1", ""),)), read_addresses())
+    assert _alerts().value == 1.0
+    monkeypatch.setenv("LADDER_ALERTS", "json://127.0.0.1:9/other")
+    assert _alerts().value == 0.0 and "not those that are set now" in _alerts().told
+    record_test(Delivery((("json://127.0.0.1", "refused"),)), read_addresses())
+    assert _alerts().value == 0.0
+    told = json.loads(record_path().read_text())
+    told[-1] |= {"time": "2020-01-01T00:00:00+00:00", "taken": 1}
+    record_path().write_text(json.dumps(told))
+    assert _alerts().value == 0.0 and "days ago" in _alerts().told
 
 
 def test_without_a_paper_run_nothing_of_it_is_shown(desk) -> None:
