@@ -138,9 +138,14 @@ async def _drilled(
             async with asyncio.timeout(_LONGEST):
                 await live(job)
                 left = len(server.book.open_orders())
-                refused = False
-                try:
-                    await live(job)
-                except ValidationError:
-                    refused = True
+                refused = kill_file.exists() and await _is_refused(job)
     return Drill(**seen, left=left, stopped=stop.why.startswith("kill file"), refused=refused)
+
+
+async def _is_refused(job: Job) -> bool:
+    """Whether the session does not start again."""
+    try:
+        await live(job)
+    except ValidationError:
+        return True
+    return False
