@@ -6,8 +6,8 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from data.errors import ValidationError
-from engine.exits import Exits
 from engine.live.order_state import OrderIntent
+from engine.live.what_rests import has_oco
 
 
 def request_of(exchange: Any, intent: OrderIntent) -> tuple[Any, ...]:
@@ -41,33 +41,14 @@ def oco_request(exchange: Any, intent: OrderIntent) -> dict[str, str]:
     }
 
 
-def refuse_what_cannot_rest(exchange: Any, exits: Exits | None) -> None:
-    """Refuse barriers that an exchange cannot hold: a position must be protected when nobody runs.
-
-    Raises:
-        ValidationError: a stop, and the exchange has no stop orders; or a stop beside a profit, and it has no OCO.
-    """
-    if exits is None:
-        return
-    stops = exits.stop_loss is not None or exits.trailing is not None
-    has = exchange.has
-    if stops and not any(has.get(name) for name in ("createStopLossOrder", "createStopOrder", "createTriggerOrder")):
-        raise ValidationError(f"{exchange.id}: has no stop orders, and the strategy has a stop: it would rest nowhere")
-    if stops and exits.take_profit is not None and "binance" not in str(exchange.id):
-        raise ValidationError(
-            f"{exchange.id}: a stop beside a take profit is one OCO order, which is sent to Binance alone; trade with "
-            "the stop, or with the profit, alone"
-        )
-
-
 def check_precision(exchange: Any, intent: OrderIntent) -> None:
     """Refuse an order that ccxt would round on its way out: the journal must say what the exchange gets.
 
     Raises:
-        ValidationError: the number, and what would leave in its place; or an OCO order, and not to Binance.
+        ValidationError: the number, and what would leave in its place; or an OCO order, and the exchange has none.
     """
-    if intent.kind == "oco" and "binance" not in str(exchange.id):
-        raise ValidationError(f"order {intent.client_id}: oco orders are sent to Binance only, not to {exchange.id}")
+    if intent.kind == "oco" and not has_oco(exchange):
+        raise ValidationError(f"order {intent.client_id}: {exchange.id} takes no oco orders; Binance's spot alone does")
     given = (("amount", intent.amount), ("price", intent.price), ("stop_price", intent.stop_price))
     for name, text in given:
         if text is None:

@@ -27,6 +27,7 @@ from engine.live.safety import Stop
 from engine.live.tally import Tally
 from engine.live.treatments import Treatment
 from engine.live.waves import next_wave
+from engine.live.what_rests import Rests
 from engine.precision import amount_text, price_text
 from engine.venue import Venue
 
@@ -80,7 +81,9 @@ class Placing:
     venues: Mapping[str, Venue]
     tally: Tally
     stop: Stop
+    rests: Rests = field(default_factory=Rests)
     resting: dict[int, Resting] = field(default_factory=dict)
+    entered: dict[int, int] = field(default_factory=dict)
     turns: int = 0
     _bar: int = 0
 
@@ -173,8 +176,10 @@ class Placing:
 
     def _book(self, report: OrderReport, ask: Ask) -> None:
         filled = self.tally.count(report.fills)
-        if filled is not None:
-            self.desk.book(ask, filled, self.tally.held(self._symbol(ask.column)), self.tally.cash)
+        if filled is None:
+            return
+        if self.desk.book(ask, filled, self.tally.held(self._symbol(ask.column)), self.tally.cash):
+            self.entered[ask.column] = max(fill.at for fill in report.fills)
 
     async def _resume(self, bar: int, *, send: bool) -> set[int]:
         """Carry on with the orders that an earlier process of this run wrote down for a bar; their columns.
@@ -244,11 +249,11 @@ class Placing:
         return True
 
     def _barriers(self, column: int) -> OrderIntent | None:
-        """The order that a position's barriers are now; None without a position, or without barriers."""
+        """The order that a position's barriers are now; None without a position, or without barriers that rest."""
         symbol, venue = self._symbol(column), self.venues[self._symbol(column)]
         stop, profit = self.desk.levels(column)
         amount = amount_text(venue, abs(self.desk.account.closing(column)))
-        has_stop, has_profit = stop == stop, profit == profit
+        has_stop, has_profit = self.rests.stop and stop == stop, self.rests.profit and profit == profit
         if not (has_stop or has_profit) or Decimal(amount) == 0:
             return None
         return OrderIntent(

@@ -9,7 +9,8 @@ At each turn of the bars, in this order, as `engine.paper` has it:
 2. The bar that has closed is added to the window; the loss limits are asked; the strategy decides, once.
 3. The new bar has opened: what waits goes at the market, what frees cash first, each order judged by the risk limits
    and by cash as it goes, and each answer booked before the next one goes.
-4. Barriers of what was opened, changed or moved go to rest on the exchange, so that they survive our death.
+4. Barriers of what was opened, changed or moved go to rest on the exchange, so that they survive our death. Those that
+   it cannot hold are watched on its trades until the next turn, and a position is left as soon as one is crossed.
 5. The bar is done: the account's state is in the journal, and a restart goes on from there.
 
 A session that dies within a turn does the same turn again: what was decided is read from the journal, order ids are the
@@ -28,13 +29,14 @@ from typing import Any
 from data.errors import LadderError, ValidationError
 from data.market import Market
 from engine import guard
-from engine.live import off_turn
+from engine.live import leaving, off_turn
 from engine.live.account_stream import EVERY, AccountStream
 from engine.live.bars import Bar
 from engine.live.deciding import Decision, decide
 from engine.live.feed import CandleFeed, Turn
 from engine.live.placing import Clock, Placing, Resting, TurnTimes
 from engine.live.shadow import Following
+from engine.live.watching import Watch
 from engine.strategy import Strategy, label
 
 _LOG = logging.getLogger(__name__)
@@ -58,6 +60,7 @@ class Session(Placing):
         after_turn: called at the end of each turn, with the opening time of the bar that is open then.
         stop: the ways in which a person, a signal or a file ends the session.
         bell: rings when an order on the account has changed.
+        watch: the barriers that do not rest (`rests`), on the exchange's trades.
         clock: the exchange's time, ns.
         stale_after: ns after a bar's open from which nothing more is opened or enlarged at it.
         known_orders: `Journal.order_count` when the state was written that it goes on from: later ones it must find.
@@ -65,11 +68,14 @@ class Session(Placing):
         turns: bars that were decided on.
         following: its paper run, and who is told of both; None for none.
         uncovered: columns whose barriers do not fit what is held, for it changed without a turn.
+        entered: by column, when its position was last opened or enlarged, ms.
+        unsold: columns that could not be left at a watched barrier; they are watched again from the next turn on.
     """
 
     strategy: Strategy
     feed: CandleFeed
     bell: AccountStream
+    watch: Watch
     clock: Callable[[], int]
     stale_after: int
     enrich: Callable[[Market], Market] | None = None
@@ -78,6 +84,7 @@ class Session(Placing):
     adjusted: int = 0
     uncovered: set[int] = field(default_factory=set)
     following: Following | None = None
+    unsold: set[int] = field(default_factory=set)
     _equity: dict[int, float] = field(default_factory=dict)
     _coming: asyncio.Future[Turn] | None = None
 
@@ -90,7 +97,10 @@ class Session(Placing):
         """
         self.bell.start()
         try:
+            await leaving.take_up(self)
             await off_turn.cover(self)
+            if not self.feed.behind:  # else the next turn comes at once, and what was slept through is not traded
+                leaving.watch(self)
             while not self.stop.asked():
                 turn = await self.stop.or_result(self._next())
                 if turn is not None:
@@ -99,6 +109,8 @@ class Session(Placing):
                         return
                 elif not self.stop.asked():
                     await self._heard(self.bell.taken())
+                    leaving.watch(self)
+                    await leaving.leave(self)
         except LadderError as error:
             if not self.stop.asked():
                 raise
@@ -106,21 +118,24 @@ class Session(Placing):
             _LOG.warning("%s: while it was to stop: %s", self.name, error)
         finally:
             await self.bell.close()
+            await self.watch.close()
             if self._coming is not None:
                 self._coming.cancel()
         if self.stop.asked():
             await self.halt()
 
     async def _next(self) -> Turn | None:
-        """The next turn of the bars; None where the account's stream has rung before it."""
+        """The next turn of the bars; None where the account's stream has rung, or a barrier was crossed, before it."""
         if self._coming is None:
             self._coming = asyncio.ensure_future(self.feed.turn())
-        rung = asyncio.ensure_future(self.bell.rung())
-        either: set[asyncio.Future[Any]] = {self._coming, rung}
+        rung: list[asyncio.Future[Any]] = [
+            asyncio.ensure_future(one) for one in (self.bell.rung(), self.watch.crossed())
+        ]
         try:
-            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({self._coming, *rung}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            rung.cancel()
+            for one in rung:
+                one.cancel()
         if not self._coming.done():
             return None
         coming, self._coming = self._coming, None
@@ -139,6 +154,7 @@ class Session(Placing):
     async def take(self, turn: Turn) -> None:
         """Everything that one turn of the bars asks for."""
         clock = Clock()
+        await leaving.leave(self)
         self._bar, self._equity = turn.closed, {}
         for time, bars in turn.missed:
             await self._sleep_through(time, bars, turn)
@@ -158,6 +174,8 @@ class Session(Placing):
         changed |= await self._orders(times, clock)
         if not self.stop.asked() or self.stop.spares_barriers:
             await self._protect_all(changed)
+        self.unsold.clear()
+        leaving.watch(self)
         self._write_events()
         beat: dict[str, Any] = {"bar": turn.closed, **asdict(times)}
         if self.following is not None:
@@ -239,6 +257,7 @@ class Session(Placing):
             "orders": self.known_orders,
             "adjusted": self.adjusted,
             "uncovered": sorted(self.uncovered),
+            "entered": {str(column): time for column, time in self.entered.items()},
             "desk": self.desk.snapshot(),
             "resting": resting,
             "symbols": list(self.window.symbols),
@@ -267,6 +286,7 @@ class Session(Placing):
         self.tally.totals.update({currency: Decimal(total) for currency, total in state["totals"].items()})
         self.known_orders, self.adjusted = int(state["orders"]), int(state["adjusted"])
         self.uncovered = set(state["uncovered"])
+        self.entered = {int(column): int(time) for column, time in state.get("entered", {}).items()}
         off_turn.catch_up(self)
 
     def __str__(self) -> str:

@@ -41,7 +41,6 @@ from engine.live.desk import Desk
 from engine.live.final_feed import FinalFeed
 from engine.live.gateway import Gateway
 from engine.live.journal import Journal
-from engine.live.order_request import refuse_what_cannot_rest
 from engine.live.paper_journal import PaperJournal
 from engine.live.permission import Permission, is_rehearsal, require_permission
 from engine.live.placing import SessionHaltedError
@@ -51,6 +50,8 @@ from engine.live.session import Session
 from engine.live.shadow import Follow, Shadow, following
 from engine.live.tally import Tally
 from engine.live.telling import telling
+from engine.live.watching import Watch
+from engine.live.what_rests import Rests, refuse_unless_allowed, what_rests
 from engine.run import lay_ground
 from engine.strategy import Strategy
 from engine.venue import Venue
@@ -104,6 +105,7 @@ async def run_live(
     dead_man_takes_barriers: bool = False,
     follow: Follow | None = None,
     alerts: Alerts | None = None,
+    watch_exits: bool = False,
 ) -> LiveReport:
     """Trade a strategy on an exchange until it is stopped.
 
@@ -135,6 +137,7 @@ async def run_live(
         follow: told at every close what the session is worth, and what paper beside it is worth (`engine.live.shadow`);
             what it returns, in words, ends the session for good. None for no paper beside it.
         alerts: who is told what a person should know (`engine.live.telling`); None for nobody.
+        watch_exits: where the exchange has no stop orders, watch the strategy's stop on its trades; it dies with us.
 
     Raises:
         AccountTakenError: another session trades on the account.
@@ -143,7 +146,7 @@ async def run_live(
         SessionHaltedError: see `Session.run`.
         ValidationError: an input is wrong, or the run was stopped by a kill file that is still there.
     """
-    _check(strategy, exchange, symbols, cash, run)
+    _check(strategy, exchange, symbols, cash, run, watch_exits=watch_exits)
     require_permission(exchange, run, permission)
     stop = Stop() if stop is None else stop
     if stop.kill_file is not None:
@@ -163,7 +166,8 @@ async def run_live(
         }
         gateway = Gateway(exchange, book, run=run, **{"resend_within": _RESEND_WITHIN, **(gateway_options or {})})
         may = await answered(lambda: refuse_withdrawals(exchange))
-        _state_start(book, run, exchange, symbols, timeframe, cash, stop, may, dead_man, permission)
+        rests = what_rests(exchange, strategy.exits)
+        _state_start(book, run, exchange, symbols, timeframe, cash, stop, may, dead_man, permission, rests)
         await reconcile_at_start(gateway, book, run, symbols, Decimal(repr(float(cash))))
         feed = FinalFeed(exchange, symbols, timeframe, grace=grace)
         rows = max(strategy.warmup, 1) + extra_bars
@@ -192,6 +196,8 @@ async def run_live(
                 tally=Tally(list(venues), Decimal(repr(float(cash)))),
                 stop=stop,
                 bell=AccountStream(exchange),
+                watch=Watch(exchange, symbols),
+                rests=rests,
                 clock=clock or times.now,
                 stale_after=int(stale_after * parse_timeframe(timeframe).value),
                 enrich=enrich,
@@ -278,6 +284,7 @@ def _state_start(
     may: str,
     dead_man: float | None,
     permission: Permission | None,
+    rests: Rests,
 ) -> None:
     """Write down that the session starts, and on what.
 
@@ -300,11 +307,18 @@ def _state_start(
         "key": may,
         "dead_man": dead_man,
         "permission": None if permission is None else permission.digest,
+        "watched": [name for name, on_exchange in rests._asdict().items() if not on_exchange],
     }
+    if not all(rests):
+        _LOG.warning(
+            "%s: watched by this process alone, for %s cannot hold it: %s", run, exchange.id, started["watched"]
+        )
     book.state_that(run, STARTED, who_says_so(), started)
 
 
-def _check(strategy: Strategy, exchange: Any, symbols: Sequence[str], cash: float, run: str) -> None:
+def _check(
+    strategy: Strategy, exchange: Any, symbols: Sequence[str], cash: float, run: str, *, watch_exits: bool
+) -> None:
     if isinstance(symbols, str) or not symbols:
         raise ValidationError(f"run_live: symbols {symbols!r}: give a list, such as ['BTC/USDT']")
     quotes = {currencies(symbol)[1] for symbol in symbols}
@@ -320,7 +334,7 @@ def _check(strategy: Strategy, exchange: Any, symbols: Sequence[str], cash: floa
             f"run_live: {', '.join(perpetual)}: perpetuals are not traded live yet, only spot, BASE/QUOTE; on paper "
             "with live prices they are (run_paper_live)"
         )
-    refuse_what_cannot_rest(exchange, strategy.exits)
+    refuse_unless_allowed(exchange, strategy.exits, watch_exits=watch_exits)
 
 
 def _until(bars: Market, time: int) -> Market:

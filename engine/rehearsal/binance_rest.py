@@ -140,28 +140,28 @@ class BinanceRest:
         bid, ask = self.exchange.book.quotes(self._symbol(params))
         return {"lastUpdateId": self.exchange.replay.row, "bids": [[plain(bid), DEPTH]], "asks": [[plain(ask), DEPTH]]}
 
-    def market_trades(self, params: Params) -> Any:
-        """The trades that mark the opens of the last bars."""
+    def market_trades(self, params: Params, since: int | None = None) -> Any:
+        """The trades that mark the opens of the last bars, and those within the open one."""
         symbol = self._symbol(params)
-        bars = self.exchange.replay.candles(symbol, None, None, limit_of(params))
         amount = lot(self.exchange.book.terms[symbol])
         return [
             {
-                "id": bar.time // self.exchange.replay.length,
-                "price": plain(bar.open),
+                "id": tick.number,
+                "price": plain(tick.price),
                 "qty": amount,
-                "quoteQty": plain(EXACT.multiply(bar.open, Decimal(amount))),
-                "time": bar.time,
+                "quoteQty": plain(EXACT.multiply(tick.price, Decimal(amount))),
+                "time": tick.time,
                 "isBuyerMaker": False,
                 "isBestMatch": True,
             }
-            for bar in bars
+            for tick in self.exchange.ticks_of(symbol, limit_of(params), since)
         ]
 
     def aggregate_trades(self, params: Params) -> Any:
-        """The same in the shape of aggregate trades."""
+        """The same in the shape of aggregate trades, from a time on where one is given."""
         names = {"a": "id", "p": "price", "q": "qty", "f": "id", "l": "id", "T": "time", "m": "isBuyerMaker"}
-        return [{key: trade[name] for key, name in names.items()} for trade in self.market_trades(params)]
+        trades = self.market_trades(params, whole(params, "startTime"))
+        return [{key: trade[name] for key, name in names.items()} for trade in trades]
 
     def _price(self, exchange: Exchange, symbol: str) -> dict[str, str]:
         return {"symbol": exchange.ids[symbol], "price": plain(exchange.book.last[symbol])}

@@ -16,7 +16,7 @@ from engine.rehearsal.binance_words import DEPTH, STATUS, ApiError, day_ticker, 
 from engine.rehearsal.exchange import Exchange
 from engine.rehearsal.listening import Listeners
 from engine.rehearsal.money import ZERO, plain
-from engine.rehearsal.orders import BalanceEvent, Bar, Event, ListEvent, OrderEvent
+from engine.rehearsal.orders import BalanceEvent, Bar, Event, ListEvent, OrderEvent, Tick
 from engine.rehearsal.replay import only_open
 from engine.rehearsal.wire import Connection, from_json, to_json
 
@@ -129,6 +129,14 @@ class BinanceStreams(Listeners):
         """Tell the markets' listeners that these bars have opened."""
         await self._tell(bars, self._at_open, closed=False)
 
+    async def tell_trades(self, ticks: Mapping[str, Tick]) -> None:
+        """Tell the markets' listeners of trades within the open bars."""
+        for symbol, tick in ticks.items():
+            for kind in ("trade", "aggTrade"):
+                name = f"{self.exchange.ids[symbol].lower()}@{kind}"
+                if name in self._listeners:
+                    await self._broadcast(name, self._tick(symbol, tick), tick.time)
+
     async def _tell(self, bars: Mapping[str, Bar], kinds: tuple[str, ...], *, closed: bool) -> None:
         if not self._listeners:
             return
@@ -168,10 +176,12 @@ class BinanceStreams(Listeners):
         return {"e": "kline", "E": self.exchange.book.now, "s": name, "k": candle}
 
     def _trade(self, symbol: str, bar: Bar, closed: bool) -> dict[str, Any]:  # noqa: ARG002  (as its siblings)
-        number, amount = bar.time // self.exchange.replay.length, lot(self.exchange.book.terms[symbol])
+        return self._tick(symbol, Tick(self.exchange.number_of(bar), bar.time, bar.open))
+
+    def _tick(self, symbol: str, tick: Tick) -> dict[str, Any]:
         return {
-            "e": "trade", "E": bar.time, "s": self.exchange.ids[symbol], "t": number, "p": plain(bar.open), "q": amount,
-            "T": bar.time, "m": False, "M": True,
+            "e": "trade", "E": tick.time, "s": self.exchange.ids[symbol], "t": tick.number, "p": plain(tick.price),
+            "q": lot(self.exchange.book.terms[symbol]), "T": tick.time, "m": False, "M": True,
         }  # fmt: skip
 
     def _book_ticker(self, symbol: str, bar: Bar, closed: bool) -> dict[str, Any]:  # noqa: ARG002

@@ -26,7 +26,7 @@ from engine.rehearsal.bybit_words import (
 from engine.rehearsal.exchange import Exchange
 from engine.rehearsal.listening import Listeners
 from engine.rehearsal.money import plain
-from engine.rehearsal.orders import BalanceEvent, Bar, Event, OrderEvent
+from engine.rehearsal.orders import BalanceEvent, Bar, Event, OrderEvent, Tick
 from engine.rehearsal.wire import Connection, from_json
 
 _SWITCH = "dcp.future"
@@ -126,6 +126,17 @@ class BybitStreams(Listeners):
                     await self._broadcast(topic, self._message(topic, symbol, bar), now)
             await self._candle(symbol, bar, closed=False)
 
+    async def tell_trades(self, ticks: Mapping[str, Tick]) -> None:
+        """Tell the markets' listeners of trades within the open bars."""
+        for symbol, tick in ticks.items():
+            name = self.exchange.ids[symbol]
+            if f"publicTrade.{name}" in self._listeners:
+                await self._broadcast(f"publicTrade.{name}", self._trades(name, tick), tick.time)
+
+    def _trades(self, name: str, tick: Tick) -> dict[str, Any]:
+        trade = {"T": tick.time, "s": name, "S": "Buy", "v": "1", "p": plain(tick.price), "i": str(tick.number)}
+        return {"topic": f"publicTrade.{name}", "type": "snapshot", "ts": tick.time, "data": [trade]}
+
     async def _candle(self, symbol: str, bar: Bar, *, closed: bool) -> None:
         topic, now = f"kline.{self._interval}.{self.exchange.ids[symbol]}", self.exchange.book.now
         if topic in self._listeners:
@@ -143,8 +154,7 @@ class BybitStreams(Listeners):
         if topic.startswith("tickers"):
             return {**head, "cs": self.exchange.replay.row, "data": ticker(self.exchange, symbol)}
         if topic.startswith("publicTrade"):
-            number, price = str(bar.time // self.exchange.replay.length), plain(bar.open)
-            return {**head, "data": [{"T": bar.time, "s": name, "S": "Buy", "v": "1", "p": price, "i": number}]}
+            return self._trades(name, Tick(self.exchange.number_of(bar), bar.time, bar.open))
         bid, ask = (plain(price) for price in self.exchange.book.quotes(symbol))
         row = self.exchange.replay.row + 1
         sides = {"b": [[bid, "1000000"]], "a": [[ask, "1000000"]]}

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
-from engine.rehearsal.orders import Bar, Event
+from engine.rehearsal.orders import Bar, Event, Tick
 from engine.rehearsal.wire import Connection
 
 
@@ -61,6 +61,10 @@ class Streams(Protocol):
 
     async def tell_open(self, bars: Mapping[str, Bar]) -> None:
         """Tell the markets' listeners that these bars have opened."""
+        ...
+
+    async def tell_trades(self, ticks: Mapping[str, Tick]) -> None:
+        """Tell the markets' listeners of trades within the open bars."""
         ...
 
     async def end_of_bar(self) -> None:

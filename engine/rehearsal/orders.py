@@ -172,6 +172,14 @@ class Bar(NamedTuple):
     volume: Decimal
 
 
+class Tick(NamedTuple):
+    """A trade of others, at `time` (ms); `number` is its id."""
+
+    number: int
+    time: int
+    price: Decimal
+
+
 class Part(NamedTuple):
     """A piece in which an order fills, its price worse by the fraction `worse`."""
 

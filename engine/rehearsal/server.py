@@ -220,6 +220,13 @@ class RehearsalServer:
             await self._close_bar()
             return await self._open_bar()
 
+    async def trade(self, prices: Mapping[str, Decimal], at: int | None = None) -> None:
+        """Within the open bar the market trades at these prices; see `Exchange.trade`."""
+        async with self._turn:
+            ticks = self.exchange.trade(prices, at)
+            await self._dialect.streams.tell(self.book.drain())
+            await self._dialect.streams.tell_trades(ticks)
+
     async def _close_bar(self) -> dict[str, Any]:
         if self.exchange.is_open:
             streams = self._dialect.streams

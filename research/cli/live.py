@@ -81,6 +81,14 @@ def run(
     dead_man_takes_barriers: Annotated[
         bool, typer.Option("--dead-man-takes-barriers", help="Also stops and profits that protect a position.")
     ] = False,
+    watch_exits: Annotated[
+        bool,
+        typer.Option(
+            "--watch-exits",
+            help="Where the exchange has no stop orders, watch the stop on its trades: it protects nothing once this "
+            "process has died.",
+        ),
+    ] = False,
     on_term: Annotated[
         Literal["cancel", "keep", "flatten"],
         typer.Option(help="What SIGTERM does: cancel all, keep stops and profits, or sell what is held as well."),
@@ -129,6 +137,7 @@ def run(
         terms = _terms_of(given, named)
         alerts = Alerts.from_environment()
         flags: dict[str, Any] = {"dead_man": dead_man, "dead_man_takes_barriers": dead_man_takes_barriers}
+        flags["watch_exits"] = watch_exits
         flags["alerts"] = alerts
         announce(given, named, journal, kill_file, rehearsal, on_term, dead_man, alerts_line(alerts))
         permission = None

@@ -13,19 +13,43 @@ import pytest
 from data.errors import ValidationError
 from engine import Exits
 from engine.live import run_live
-from engine.live.order_request import refuse_what_cannot_rest
+from engine.live.what_rests import refuse_unless_allowed, what_rests
 from research.strategies import SmaCross
 
-BOTH = Exits(stop_loss=0.02, take_profit=0.04)
+BOTH, STOP = Exits(stop_loss=0.02, take_profit=0.04), Exits(stop_loss=0.02)
+NO_STOPS = SimpleNamespace(id="x", has={"fetchTrades": True})
 
 
-def test_barriers_that_no_exchange_would_hold_are_refused() -> None:
-    for exchange, exits in ((ccxt.pro.kraken(), BOTH), (SimpleNamespace(id="x", has={}), Exits(trailing=(0.01, 0.01)))):
-        with pytest.raises(ValidationError, match=r"OCO|stop orders"):
-            refuse_what_cannot_rest(exchange, exits)
-    for fine in (None, Exits(take_profit=0.01), Exits(stop_loss=0.01), BOTH):
-        refuse_what_cannot_rest(ccxt.pro.binance(), fine)
-    refuse_what_cannot_rest(ccxt.pro.kraken(), Exits(stop_loss=0.02))
+@pytest.mark.parametrize(
+    ("exchange", "exits", "rests"),
+    [
+        (ccxt.pro.binance(), BOTH, (True, True)),
+        (ccxt.pro.binance(), Exits(trailing=(0.01, 0.01), take_profit=0.1), (True, True)),
+        (ccxt.pro.binanceusdm(), BOTH, (True, False)),  # its futures have no OCO
+        (ccxt.pro.kraken(), BOTH, (True, False)),
+        (ccxt.pro.kraken(), STOP, (True, True)),
+        (ccxt.pro.kraken(), None, (True, True)),
+        (NO_STOPS, BOTH, (False, False)),
+        (NO_STOPS, STOP, (False, True)),
+        (NO_STOPS, Exits(trailing=(0.01, 0.01)), (False, True)),
+        (NO_STOPS, Exits(take_profit=0.01), (True, True)),
+    ],
+)
+def test_what_can_rest_rests_and_the_stop_before_the_profit(exchange: Any, exits: Exits | None, rests: Any) -> None:
+    assert what_rests(exchange, exits) == rests
+    refuse_unless_allowed(exchange, exits, watch_exits=True)
+    if rests[0]:
+        refuse_unless_allowed(exchange, exits, watch_exits=False)
+    else:
+        with pytest.raises(ValidationError, match=r"x: has no stop orders.*--watch-exits"):
+            refuse_unless_allowed(exchange, exits, watch_exits=False)
+
+
+def test_barriers_that_could_not_even_be_watched_are_refused() -> None:
+    blind = SimpleNamespace(id="x", has={"createStopOrder": True})
+    refuse_unless_allowed(blind, STOP, watch_exits=False)
+    with pytest.raises(ValidationError, match="x: cannot hold all barriers of the strategy, and tells no trades"):
+        refuse_unless_allowed(blind, BOTH, watch_exits=True)
 
 
 @pytest.mark.parametrize(
