@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, NamedTuple
@@ -23,7 +24,8 @@ from typing import Any, Final, Literal, NamedTuple
 from engine import reasons
 
 _LOG = logging.getLogger(__name__)
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 4.0  # seconds between looks by REST, while the stream is broken
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 4.0  # seconds before a broken stream is taken up again, and REST is asked
+_AGAIN: Final = 1.0  # seconds between looks by REST, where there is no stream, or REST has not answered
 _PATIENCE: Final = 10.0  # seconds of silence after which REST is asked whether nothing has traded
 _PAGE: Final = 1_000  # trades in one answer, at most; ccxt keeps as many of a stream's
 _HOUR: Final = 3_600_000  # ms
@@ -172,29 +174,38 @@ class Watch:
 
     async def _follow(self, column: int) -> None:
         """Hear what trades, from `since` on: REST tells what a stream did not, before and after it was taken up."""
-        symbol, pause, streams = self._symbols[column], _FIRST_PAUSE, bool(self._exchange.has.get("watchTrades"))
+        symbol, streams, clock = self._symbols[column], self._exchange.has.get("watchTrades"), time.monotonic
         self._exchange.options["tradesLimit"] = _PAGE
+        owed, fresh, later, pause = True, True, 0.0, _FIRST_PAUSE  # owed: a look by REST
         while True:
+            if owed and clock() >= later:
+                try:
+                    await self._ask(column)
+                    owed = False
+                except Exception as error:  # noqa: BLE001 - whatever it was: it is asked again, the stream goes on
+                    later = clock() + _AGAIN
+                    _LOG.warning("trades of %s: REST does not tell them (%s)", symbol, type(error).__name__)
+            if not streams:
+                await asyncio.sleep(_AGAIN)
+                owed = True
+                continue
+            trades: list[Any] = []
             try:
-                await self._ask(column)
-                fresh = True
-                while streams:
-                    trades: list[Any] = []
-                    with contextlib.suppress(TimeoutError):
-                        async with asyncio.timeout(_PATIENCE):
-                            trades = await self._exchange.watch_trades(symbol)
-                    self._hear(column, trades)
-                    if fresh or not trades or len(trades) >= _PAGE:
-                        await self._ask(column)
-                    fresh, pause = False, _FIRST_PAUSE
-            except asyncio.CancelledError:
-                raise
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(max(later - clock(), 0.0) if owed else _PATIENCE):
+                        trades = await self._exchange.watch_trades(symbol)
             except Exception as error:  # noqa: BLE001 - whatever broke it: REST is asked, and it is taken up again
                 self.breaks += 1
                 why = type(error).__name__
-                _LOG.warning("trades of %s: the stream broke (%s); REST is asked in %.1f s", symbol, why, pause)
-            await asyncio.sleep(pause)
-            pause = min(2.0 * pause, _LONGEST_PAUSE)
+                _LOG.warning("trades of %s: the stream broke (%s); taken up again in %.1f s", symbol, why, pause)
+                await asyncio.sleep(pause)
+                owed, fresh, pause = True, True, min(2.0 * pause, _LONGEST_PAUSE)
+                continue
+            self._hear(column, trades)
+            if trades:
+                pause = _FIRST_PAUSE
+            owed = owed or fresh or not trades or len(trades) >= _PAGE
+            fresh = fresh and not trades
 
     async def _ask(self, column: int) -> None:
         """What REST knows to have traded since it was last asked."""
