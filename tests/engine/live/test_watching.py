@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -15,8 +16,9 @@ from engine.live import watching
 from engine.live.journal import Journal
 from engine.live.watching import Crossing, Levels, Trade, Watch, first_crossing
 from engine.rehearsal.faults import FaultPlan
+from engine.rehearsal.server import RehearsalServer
 from tests.engine.live.scripted import CrashError
-from tests.engine.live.sessions import RUN, SYMBOL, on_stage
+from tests.engine.live.sessions import OTHER, RUN, SYMBOL, on_stage
 from tests.engine.live.walked import FIRST, Once, Walked, walked_market
 
 NAN = float("nan")
@@ -171,6 +173,46 @@ def test_process_that_dies_at_a_crossing_leaves_once(tmp_path, stops, dies) -> N
     on_stage(play, a_stage(tmp_path, [104.0, 110.5, 110.5], stops=stops, patience=0.5))
 
 
+def test_stop_that_was_cancelled_for_an_order_that_never_went_rests_again_at_once(tmp_path) -> None:
+    """Only the last price is told, by REST, and it has come back: the restart knows of no crossing."""
+
+    async def play(stage: Walked) -> None:
+        make, died, stops = stage.client, [], []
+
+        def client() -> Any:
+            made = make()
+            made.has["fetchTrades"] = False
+            send = made.create_order
+
+            async def sent(*args: Any, **more: Any) -> Any:
+                if "stopLossPrice" in args[5]:
+                    stops.append(stage.server.exchange.replay.row)
+                elif args[2] == "sell":
+                    died.append(args)
+                    raise CrashError
+                return await send(*args, **more)
+
+            made.create_order = sent
+            return made
+
+        stage.client = client  # type: ignore[method-assign]
+        with pytest.raises(CrashError):
+            await stage.session(3)
+        assert died and stops == [HELD] and not stage.server.book.open_orders()
+        await stage.server.trade({SYMBOL: Decimal(105)})
+
+        async def until_it_rests() -> None:
+            await stage._until(lambda: len(stops) == 2)
+            await RehearsalServer.advance(stage.server)
+
+        stage._walk = until_it_rests  # type: ignore[method-assign]
+        await stage.session(1)
+        assert stops == [HELD, HELD] and stage.exits() == [] and stage.total("BTC") > 0
+        await stage.is_right()
+
+    on_stage(play, a_stage(tmp_path, [104.0, 110.5, 104.5], stops=True, broken=True))
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_whatever_goes_wrong_a_position_is_left_once(tmp_path, seed) -> None:
     ways = [[97.0, 94.0, 100.0], [104.0, 111.0, 100.0], [99.0, 101.0, 100.0], [111.0, 94.0, 100.0]]
@@ -183,11 +225,11 @@ def test_whatever_goes_wrong_a_position_is_left_once(tmp_path, seed) -> None:
         assert kinds & {"stop loss", "take profit"} and kinds <= {"stop loss", "take profit"}
 
     strategy = Once(exits=BOTH, rows=tuple(range(FIRST, 30)))
+    # Two symbols: a candle that is told late does not keep the session waiting where there is another's.
     faults = FaultPlan.heavy(seed, delay=0.02, retry_after=0)
-    stage = Walked(
-        tmp_path / "j.sqlite", strategy, walked_market(paths, 24), paths=paths, stops=seed % 2 == 0, faults=faults,
-        patience=0.3,
-    )  # fmt: skip
+    market = walked_market(paths, 24, symbols=[SYMBOL, OTHER])
+    more = {"paths": paths, "stops": seed % 2 == 0, "faults": faults, "patience": 0.3}
+    stage = Walked(tmp_path / "j.sqlite", strategy, market, **more)
     on_stage(play, stage)
 
 

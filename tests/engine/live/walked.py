@@ -26,7 +26,7 @@ FIRST = 5  # row of the first bar that is decided on
 
 @dataclass(frozen=True)
 class Once(Strategy):
-    """Buys on the bars of these rows, and says nothing else."""
+    """Buys the first symbol on the bars of these rows, and says nothing else."""
 
     exits: Any = None
     weight: float = 0.3
@@ -40,10 +40,13 @@ class Once(Strategy):
         begun = pd.Timestamp("2024-01-01", tz="UTC")
         rows = ((market.index - begun) / pd.Timedelta(market.timeframe)).to_numpy().round()
         weights = np.where(np.isin(rows, self.rows), self.weight, np.nan)
-        return pd.DataFrame(dict.fromkeys(market.symbols, weights), index=market.index)
+        table = pd.DataFrame(np.nan, index=market.index, columns=list(market.symbols))
+        return table.assign(**{market.symbols[0]: weights})
 
 
-def walked_market(paths: Mapping[int, Sequence[float]], bars: int = 12, price: float = 100.0) -> Market:
+def walked_market(
+    paths: Mapping[int, Sequence[float]], bars: int = 12, price: float = 100.0, symbols: Sequence[str] = (SYMBOL,)
+) -> Market:
     """Bars that stand still, but for these rows, which go from one price to the next."""
     rows, last = [], price
     for row in range(bars):
@@ -52,7 +55,7 @@ def walked_market(paths: Mapping[int, Sequence[float]], bars: int = 12, price: f
         last = way[-1]
     index = pd.date_range("2024-01-01", periods=bars, freq="1h", tz="UTC")
     frame = pd.DataFrame(rows, columns=["open", "high", "low", "close", "volume"], index=index)
-    return Market.from_frames({SYMBOL: frame}, "1h")
+    return Market.from_frames(dict.fromkeys(symbols, frame), "1h")
 
 
 class SeenWatch(Watch):
