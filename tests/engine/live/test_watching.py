@@ -182,17 +182,18 @@ def test_stop_that_was_cancelled_for_an_order_that_never_went_rests_again_at_onc
         def client() -> Any:
             made = make()
             made.has["fetchTrades"] = False
-            send = made.create_order
+            send, cancel = made.create_order, made.cancel_order
 
             async def sent(*args: Any, **more: Any) -> Any:
                 if "stopLossPrice" in args[5]:
                     stops.append(stage.server.exchange.replay.row)
-                elif args[2] == "sell":
-                    died.append(args)
-                    raise CrashError
                 return await send(*args, **more)
 
-            made.create_order = sent
+            async def cancelled(*args: Any, **more: Any) -> Any:
+                died.append(await cancel(*args, **more))
+                raise CrashError
+
+            made.create_order, made.cancel_order = sent, cancelled
             return made
 
         stage.client = client  # type: ignore[method-assign]
