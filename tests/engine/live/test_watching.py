@@ -131,6 +131,31 @@ def test_level_that_the_market_was_beyond_before_anybody_watched_is_left_at_once
     on_stage(play, a_stage(tmp_path, [111.0, 111.0, 105.0]))
 
 
+def test_what_traded_in_the_bar_before_the_purchase_crosses_nothing(tmp_path) -> None:
+    async def play(stage: Walked) -> None:
+        make = stage.client
+
+        def meddled() -> Any:
+            client = make()
+            send = client.create_order
+
+            async def late(*args: Any, **more: Any) -> Any:
+                if args[2] == "buy":  # the market has been at 111 when the order arrives
+                    for price in (111, 100):
+                        await stage.server.trade({SYMBOL: price})
+                return await send(*args, **more)
+
+            client.create_order = late
+            return client
+
+        stage.client, stage.paths = meddled, {HELD: [101.0, 99.0]}  # type: ignore[method-assign]
+        await stage.session(3)
+        assert stage.exits() == [] and stage.total("BTC") > 0
+        await stage.is_right()
+
+    on_stage(play, a_stage(tmp_path, [111.0, 100.0, 101.0]))
+
+
 @pytest.mark.parametrize("stops", [True, False])
 @pytest.mark.parametrize("dies", ["before the cancel", "before the order", "after the order"])
 def test_process_that_dies_at_a_crossing_leaves_once(tmp_path, stops, dies) -> None:
