@@ -117,7 +117,7 @@ def test_level_that_the_market_was_beyond_before_anybody_watched_is_left_at_once
             async def then_it_jumps(*args: Any, **more: Any) -> Any:
                 answer = await send(*args, **more)
                 if args[2] == "buy":
-                    await stage.server.trade({SYMBOL: 111})  # nobody watches yet
+                    await stage.server.trade({SYMBOL: Decimal(111)})  # nobody watches yet
                 return answer
 
             client.create_order = then_it_jumps
@@ -142,13 +142,13 @@ def test_what_traded_in_the_bar_before_the_purchase_crosses_nothing(tmp_path) ->
             async def late(*args: Any, **more: Any) -> Any:
                 if args[2] == "buy":  # the market has been at 111 when the order arrives
                     for price in (111, 100):
-                        await stage.server.trade({SYMBOL: price})
+                        await stage.server.trade({SYMBOL: Decimal(price)})
                 return await send(*args, **more)
 
             client.create_order = late
             return client
 
-        stage.client, stage.paths = meddled, {HELD: [101.0, 99.0]}  # type: ignore[method-assign]
+        stage.client, stage.paths = meddled, {HELD: [101.0, 100.5]}  # type: ignore[method-assign]
         await stage.session(3)
         assert stage.exits() == [] and stage.total("BTC") > 0
         await stage.is_right()
