@@ -5,7 +5,8 @@
         server.point(client)
         await server.advance()      # the open bar closes, the next one opens
 
-Bars move on when they are told to: by `advance`, by POST /rehearsal/advance, or by themselves with `speed`. Two clocks:
+Bars move on when they are told to: by `advance`, by POST /rehearsal/advance, or by themselves with `speed`. Within a
+bar nothing trades unless `trade` says so; what of its range was not traded then comes with its close. Two clocks:
 the venue's, by which bars, orders and trades are dated, and the wall clock, by which requests are signed.
 """
 
