@@ -9,7 +9,7 @@ for that takes an OCO order, the stop does: it is the one that protects, and a p
 | stop orders, no OCO | rests | rests | the stop rests, the profit is watched |
 | no stop orders | watched | rests | both are watched |
 
-A watched stop dies with us. The last line is therefore traded only where somebody has said so (`watch_exits`).
+A watched stop dies with us. It is therefore watched only where somebody has said so (`watch_exits`).
 """
 
 from __future__ import annotations
