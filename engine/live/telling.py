@@ -55,6 +55,10 @@ MEANING: Final[Mapping[tuple[str, str], str]] = {
     (_INCIDENT, "barriers refused"): (
         "The exchange took no stop or profit for a position; the position is closed at the market."
     ),
+    (_INCIDENT, "not left at a watched barrier"): (
+        "A barrier that this process watches was crossed, and the position could not be closed; the next bar tries "
+        "again."
+    ),
     (_INCIDENT, "stale bar"): "The turn came too late for its open: nothing was opened or enlarged.",
     (_INCIDENT, "bar not decided on"): "A bar closed, and the session was not there to decide on it.",
     (_INCIDENT, "dead man's switch ran down"): (
