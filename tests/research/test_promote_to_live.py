@@ -74,6 +74,17 @@ START = 300
 TERMS = Terms("r", "binance", ["BTC/USDT"], 5_000.0, "USDT", "swing.py:Swing", {})
 
 
+def write_desk(folder: Path) -> None:
+    """A strategy, its card, its bars, and the same bars for an exchange."""
+    market = planted_market(3, bars=600)
+    bars = pd.DataFrame({name: market[name]["BTC/USDT"] for name in ("open", "high", "low", "close", "volume")})
+    bars.to_parquet(folder / "bars.parquet")
+    bars.assign(symbol="BTC/USDT").reset_index().to_parquet(folder / "exchange.parquet")
+    (folder / "swing.py").write_text(STRATEGY)
+    (folder / "card.toml").write_text(CARD)
+    (folder / "easy.toml").write_text(EASY)
+
+
 @pytest.fixture
 def desk(tmp_path, monkeypatch) -> Path:
     """A strategy that stands on paper, with its card, bars and an easy policy."""
@@ -81,13 +92,7 @@ def desk(tmp_path, monkeypatch) -> Path:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.delenv("LADDER_ALERTS", raising=False)
     hold_engine(monkeypatch)
-    market = planted_market(3, bars=600)
-    bars = pd.DataFrame({name: market[name]["BTC/USDT"] for name in ("open", "high", "low", "close", "volume")})
-    bars.to_parquet(tmp_path / "bars.parquet")
-    bars.assign(symbol="BTC/USDT").reset_index().to_parquet(tmp_path / "exchange.parquet")
-    (tmp_path / "swing.py").write_text(STRATEGY)
-    (tmp_path / "card.toml").write_text(CARD)
-    (tmp_path / "easy.toml").write_text(EASY)
+    write_desk(tmp_path)
     promote(verdict_on(subject_of_card(read_card(tmp_path / "card.toml"))), by="ann")
     return tmp_path
 

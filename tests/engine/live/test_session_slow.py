@@ -31,10 +31,10 @@ def test_two_thousand_bars_of_five_symbols_give_the_orders_of_paper(exits: Exits
 
 
 _KINDS = 16
-_AT_ONCE = 3
+_AT_ONCE = 4
 
 
-def test_a_hundred_schedules_of_faults() -> None:
+def test_five_hundred_schedules_of_faults() -> None:
     """Every other one kills its sessions' processes; `pytest -m slow -s` prints the sums."""
     rehearsals = asyncio.run(_rehearsed())
     faults, kills, orders, fills = Counter[str](), 0, 0, 0
@@ -45,11 +45,11 @@ def test_a_hundred_schedules_of_faults() -> None:
     print(f"\n{len(rehearsals)} schedules: {orders} orders, {fills} fills, {kills} kills, faults: {told}")  # noqa: T201
     for rehearsal in rehearsals:
         rehearsal.raise_if_broken()
-    assert sum(faults.values()) > 1_500 and kills > 60 and len(faults) == _KINDS
+    assert len(rehearsals) == 500 and sum(faults.values()) > 7_500 and kills > 400 and len(faults) == _KINDS
 
 
 async def _rehearsed() -> list[Rehearsal]:
-    seeds = iter(range(1_000, 1_100))
+    seeds = iter(range(1_000, 1_500))
 
     async def some() -> list[Rehearsal]:
         async with Nursery() as nursery:
