@@ -254,6 +254,20 @@ def test_a_verdict_that_passes_says_so(rung, tmp_path) -> None:
     assert 'id="overrides"' not in page and "nobody has promoted it yet" in words(page)
 
 
+def test_a_list_is_shown_item_by_item_and_so_is_the_ground(tmp_path) -> None:
+    evil = "<b>limit</b> " + "of_a_very_long_name_that_has_no_blank_" * 4
+    items = [{"name": evil, "ok": True, "shown": "0.05"}, {"name": "alerts", "ok": False, "shown": "none was tried"}]
+    judged = verdict_on(plain_subject(ground="rehearsal"), "live", checklist=Measured(0.5, "", {"items": items}))
+    page = quick(judged, tmp_path)
+    listed = words(section(page, "check-checklist"))
+    assert "<b>limit</b>" in listed and "✓ 0.05" in listed and "alerts ✕ none was tried" in listed
+    assert "it lets nobody trade with money" in words(section(page, "verdict"))
+    width, window, scrolling = width_in_frame(tmp_path / "page.html", 390, tmp_path, wait=500)
+    assert width <= window and scrolling == 0
+    plain = quick(verdict_on(plain_subject(ground="exchange"), "live"), tmp_path)
+    assert "it lets nobody trade" not in words(plain)
+
+
 @pytest.mark.parametrize("as_dict", [False, True])
 def test_a_record_gives_the_same_page_and_says_by_whom_and_when(as_dict, tmp_path) -> None:
     given = {"years": Measured(math.inf, "no profit"), "regimes": Measured(1.0, "", {"calm": 0.1, "middle": math.nan})}
