@@ -8,9 +8,10 @@ from decimal import Decimal
 from typing import Any, Final
 
 from data.errors import ValidationError
-from engine.live.answers import Balance, client_id_in, number, read_balances, read_order, read_trade
+from engine.live.answers import Balance, client_id_in, number, read_balances, read_order, read_position, read_trade
 from engine.live.calls import Calls, Failure, HaltError, UnreachableError
 from engine.live.journal import Journal
+from engine.live.order_lookup import open_ones, trades_of
 from engine.live.order_state import Fill, OrderIntent
 from engine.live.treatments import Treatment
 
@@ -46,9 +47,11 @@ class OpenOrder:
 class AccountReader:
     """The side of a gateway that only asks; `Gateway` says what its parts are."""
 
-    def __init__(self, exchange: Any, journal: Journal, run: str, calls: Calls, patience: float) -> None:
+    def __init__(
+        self, exchange: Any, journal: Journal, run: str, calls: Calls, patience: float, margin_in: str | None = None
+    ) -> None:
         self._exchange, self._journal, self._run = exchange, journal, run
-        self._calls, self._patience = calls, patience
+        self._calls, self._patience, self._margin_in = calls, patience, margin_in
 
     async def fills_since(self, symbol: str, since: int | None = None, trade_id: str | None = None) -> list[Fill]:
         """Every fill of the account in a symbol from a moment on, page by page, each written into the journal once.
@@ -121,6 +124,14 @@ class AccountReader:
         """What the account has of each currency, free and in orders together; those with nothing left out."""
         return {currency: balance.total for currency, balance in (await self.balance_parts()).items()}
 
+    async def holdings(self) -> dict[str, Decimal]:
+        """The balances, and beside them the account's positions in perpetuals by symbol, negative when short."""
+        found = await self.balances()
+        if self._margin_in is not None:
+            positions = await self._ask("fetch_positions", self._deadline(), None, {"settleCoin": self._margin_in})
+            found |= {str(one["symbol"]): size for one in positions if (size := read_position(one))}
+        return found
+
     async def balance_parts(self) -> dict[str, Balance]:
         """The same, free and in orders apart."""
         answer = await self._ask("fetch_balance", self._deadline())
@@ -130,7 +141,8 @@ class AccountReader:
         """Every order that rests on the account, ours and others', of one symbol or of all."""
         self._exchange.options["warnOnFetchOpenOrdersWithoutSymbol"] = False  # else ccxt refuses to ask for all
         found = []
-        for order in await self._ask("fetch_open_orders", self._deadline(), symbol):
+        method, *args = open_ones(self._exchange, symbol, self._margin_in)
+        for order in await self._ask(method, self._deadline(), *args):
             told, raw, client_id = read_order(order), order.get("info"), client_id_in(order) or ""
             if told is None:
                 failure = Failure("NullResponse", "an open order without id, status or amount", Treatment.LOOK_UP)
@@ -172,7 +184,8 @@ class AccountReader:
         """The fills of one order, by the exchange's id."""
         if "binance" in self._name:
             return await self._fills_of(symbol, None, {"orderId": order_id}, until)
-        trades = await self._ask("fetch_order_trades", until, order_id, symbol)
+        method, *args = trades_of(self._exchange, symbol, order_id)
+        trades = await self._ask(method, until, *args)
         return self._read(symbol, trades, order_id)
 
     async def _fills_of(self, symbol: str, since: int | None, params: Mapping[str, Any], until: float) -> list[Fill]:

@@ -18,6 +18,8 @@ _EXECUTED: Final = ("executedQty", "z", "cumExecQty", "vol_exec")
 _PRICE: Final = ("price", "L", "execPrice")
 _AMOUNT: Final = ("qty", "l", "execQty", "vol")
 _FEE: Final = ("commission", "n", "execFee", "fee")
+_PROFIT: Final = "execPnl"  # of Bybit; ccxt has no name for it
+_BOUND: Final = ("locked", "totalPositionIM", "totalOrderIM")  # of Bybit's wallet
 _ENDED: Final = frozenset({"closed", "canceled", "cancelled", "expired", "rejected"})
 
 
@@ -114,7 +116,10 @@ def read_trade(exchange: str, symbol: str, trade: object, order: Mapping[str, An
         return None
     maker = {"maker": True, "taker": False}.get(str(trade.get("takerOrMaker")))
     at = int(trade.get("timestamp") or whole.get("timestamp") or 0)
-    return Fill(exchange, symbol, str(trade["id"]), str(order_id), str(side), price, amount, paid, currency, at, maker)
+    profit = _profit(raw) if ":" in symbol else None
+    return Fill(
+        exchange, symbol, str(trade["id"]), str(order_id), str(side), price, amount, paid, currency, at, maker, profit
+    )
 
 
 def read_balances(answer: Mapping[str, Any], name_of: Any) -> dict[str, Balance]:
@@ -122,7 +127,12 @@ def read_balances(answer: Mapping[str, Any], name_of: Any) -> dict[str, Balance]
     found: dict[str, Balance] = {}
     raw = answer.get("info")
     listed = raw.get("balances") if isinstance(raw, Mapping) else None
-    if isinstance(listed, list):
+    wallets = _wallets(raw)
+    if wallets:
+        for coin in wallets:
+            total, bound = Decimal(coin["walletBalance"]), sum_of(Decimal(coin.get(name) or 0) for name in _BOUND)
+            found[str(name_of(coin["coin"]))] = Balance(sum_of((total, bound.copy_negate())), bound)
+    elif isinstance(listed, list):
         for one in listed:
             found[str(name_of(one["asset"]))] = Balance(Decimal(one["free"]), Decimal(one["locked"]))
     else:
@@ -131,3 +141,29 @@ def read_balances(answer: Mapping[str, Any], name_of: Any) -> dict[str, Balance]
             unbound = Decimal(str(free.get(currency) or 0))
             found[currency] = Balance(unbound, sum_of((Decimal(str(total or 0)), unbound.copy_negate())))
     return {currency: balance for currency, balance in sorted(found.items()) if balance.total != 0}
+
+
+def read_position(position: Mapping[str, Any]) -> Decimal:
+    """A position of ccxt in base currency, negative when short; of a contract that is one unit of it."""
+    size = number(position.get("info"), ("size",), position.get("contracts")) or Decimal(0)
+    return -size if position.get("side") == "short" else size
+
+
+def acknowledges(answer: object, client_id: str) -> bool:
+    """Whether an answer names the order and says no more: the exchange has taken it, and may have done more."""
+    return isinstance(answer, Mapping) and bool(answer.get("id")) and client_id_in(answer) == client_id
+
+
+def _profit(raw: object) -> Decimal | None:
+    """What a trade has realised; None where the exchange does not tell."""
+    try:
+        return Decimal(str(raw[_PROFIT])) if isinstance(raw, Mapping) else None
+    except (KeyError, InvalidOperation):
+        return None
+
+
+def _wallets(raw: object) -> list[Mapping[str, Any]]:
+    """Bybit's currencies of an account, each with its wallet balance; none of another exchange."""
+    result = raw.get("result") if isinstance(raw, Mapping) else None
+    accounts = result.get("list") if isinstance(result, Mapping) else None
+    return [coin for account in accounts or () for coin in account.get("coin") or () if coin.get("walletBalance")]

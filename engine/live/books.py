@@ -4,6 +4,9 @@ Cost is by average: buying adds to a position and its cost, selling takes both a
 above the cost taken away is realised. A fee in the quote currency lowers the realised profit; one in the base currency
 is coins that were paid for and did not come (a buy) or left unpaid (a sell), so those that remain cost more each; one
 in a third currency stands under `fees` alone. Selling what the fills never bought opens a short position.
+
+A perpetual's fill moves no coins: it changes the position, and the wallet by what it realises and by its fee. What it
+realises is the exchange's own figure where a fill tells it, for exchanges round it in ways of their own.
 """
 
 from __future__ import annotations
@@ -27,7 +30,8 @@ class Books:
     Attributes:
         positions: base currency by symbol, negative when short; a position that is closed stays, as 0.
         cost: what the position cost, quote currency by symbol.
-        changes: what the fills added to each currency of the account, fees included: balance now - balance before.
+        changes: what the fills added to each currency of the account, fees included: balance now - balance before. A
+            perpetual's position stands beside the currencies, under its symbol.
         cash: `changes` of the quote currencies.
         fees: paid, by currency.
         realised: profit, quote currency by symbol, after fees in base or quote currency.
@@ -45,6 +49,16 @@ def currencies(symbol: str) -> tuple[str, str]:
     """Base and quote currency of a symbol in ccxt's spelling."""
     base, _, quote = symbol.partition("/")
     return base, quote.partition(":")[0]
+
+
+def is_perpetual(symbol: str) -> bool:
+    """Whether a symbol is a perpetual's, BASE/QUOTE:SETTLE."""
+    return ":" in symbol
+
+
+def holding(symbol: str) -> str:
+    """What a position stands under in `Books.changes`: the base currency, of a perpetual the symbol itself."""
+    return symbol if is_perpetual(symbol) else currencies(symbol)[0]
 
 
 def in_order(fills: Iterable[Fill]) -> list[Fill]:
@@ -88,13 +102,16 @@ def books_of(fills: Iterable[Fill], adjustments: Iterable[Adjustment] = ()) -> B
         signed = Fraction(fill.amount) if fill.side == "buy" else -Fraction(fill.amount)
         paid = signed * Fraction(fill.price)
         fee = Fraction(fill.fee)
-        changes[base] += signed
-        changes[quote] -= paid
+        changes[holding(fill.symbol)] += signed
         if fill.fee_currency:
             changes[fill.fee_currency] -= fee
             fees[fill.fee_currency] += fee
         held, worth = positions.get(fill.symbol, Fraction()), cost[fill.symbol]
         held, worth, gain = _trade(held, worth, signed, paid)
+        if not is_perpetual(fill.symbol):
+            changes[quote] -= paid
+        else:
+            changes[quote] += gain if fill.profit is None else Fraction(fill.profit)
         if fill.fee_currency == quote:
             gain -= fee
         elif fill.fee_currency == base:

@@ -28,16 +28,16 @@ from weakref import WeakValueDictionary
 
 from data.errors import ValidationError
 from engine.live.account_reader import AccountReader
-from engine.live.answers import Told, client_id_in, read_order, state_of
+from engine.live.answers import Told, acknowledges, client_id_in, read_order, state_of
 from engine.live.calls import LONGEST_PAUSE, CallError, Calls, Clock, Failure, HaltError, UnreachableError
 from engine.live.journal import Journal
+from engine.live.order_lookup import cancelling, lookups, recent
 from engine.live.order_request import check_precision, request_of
 from engine.live.order_state import TRANSITIONS, Fill, OrderIntent, OrderReport, State, sum_of
 from engine.live.treatments import FINAL, REFUSALS, Treatment
 
 # What streams tell is read as it comes: of the thousand candles and orders that ccxt keeps, few are looked at again.
 _CACHED: Final = dict.fromkeys(("OHLCVLimit", "ordersLimit", "tradesLimit"), 100)
-RECENT: Final = 100  # orders in the list that must agree before an order is sent again
 _AHEAD: Final = 1000  # ms by which a timestamp may be ahead of Binance's clock
 _OPEN: Final = (State.ACKNOWLEDGED, State.PARTLY_FILLED)
 _NO_WORD: Final = Failure("RequestTimeout", "no usable answer for as long as we were ready to ask", Treatment.LOOK_UP)
@@ -53,6 +53,7 @@ class Gateway(AccountReader):
             repeating of failed requests is switched off: it would send an order twice.
         journal: of this account; the run is begun in it, or taken up.
         run: whose orders these are.
+        margin_in: currency that the account's perpetuals settle in; None on spot.
         timeout: seconds for one request.
         recv_window: ms from a request's timestamp for which the exchange may execute it. An exchange that knows no such
             window needs a number after which a lost request is certainly gone.
@@ -72,6 +73,7 @@ class Gateway(AccountReader):
         journal: Journal,
         *,
         run: str,
+        margin_in: str | None = None,
         timeout: float = 10.0,
         recv_window: int = 2000,
         patience: float = 300.0,
@@ -93,7 +95,7 @@ class Gateway(AccountReader):
         exchange.timeout = int(timeout * 1000)
         journal.start_run(run, str(exchange.id))
         # Three times what ccxt gives one request: it may have to wait for its turn first.
-        super().__init__(exchange, journal, run, Calls(exchange, 3.0 * timeout, clock), patience)
+        super().__init__(exchange, journal, run, Calls(exchange, 3.0 * timeout, clock), patience, margin_in)
         self._recv_window, self._settle = recv_window, settle
         self._resend_within = patience if resend_within is None else resend_within
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()  # gone with the last that waits
@@ -175,9 +177,7 @@ class Gateway(AccountReader):
         while not report.state.final:
             failure = _NO_WORD
             try:
-                await self._calls.once(
-                    "cancel_order", "", intent.symbol, {"clientOrderId": intent.legs[0]}, until=until
-                )
+                await self._calls.once(*cancelling(self._exchange, intent.symbol, intent.legs[0]), until=until)
             except HaltError:
                 raise
             except CallError as error:
@@ -283,6 +283,8 @@ class Gateway(AccountReader):
     async def _take_answer(self, intent: OrderIntent, answer: Any, until: float) -> OrderReport | None:
         if len(intent.legs) > 1:
             return await self._find(intent, until)
+        if read_order(answer) is None and acknowledges(answer, intent.client_id):
+            return await self._find(intent, until)
         if read_order(answer) is None or client_id_in(answer) != intent.client_id:
             return None
         return await self._take(intent, [answer], until)
@@ -331,8 +333,9 @@ class Gateway(AccountReader):
 
     async def _agreed(self, intent: OrderIntent, until: float) -> OrderReport | None:
         """The last word on an order that two lookups have not found: the list of recent orders, and our own record."""
-        listed = "fetch_orders" if self._exchange.has.get("fetchOrders") else "fetch_open_orders"
-        orders = {client_id_in(order): order for order in await self._ask(listed, until, intent.symbol, None, RECENT)}
+        orders: dict[str | None, Any] = {}
+        for method, *args in recent(self._exchange, intent.symbol):
+            orders |= {client_id_in(order): order for order in await self._ask(method, until, *args)}
         found = [orders.get(leg) for leg in intent.legs]
         if any(found):
             return await self._take(intent, found, until)
@@ -346,15 +349,18 @@ class Gateway(AccountReader):
         return await self._take(intent, found, until) if any(found) else None
 
     async def _order(self, intent: OrderIntent, leg: str, until: float) -> Mapping[str, Any] | None:
-        try:
-            order: Any = await self._ask("fetch_order", until, "", intent.symbol, {"clientOrderId": leg})
-        except CallError as error:
-            if not error.failure.not_found:
-                raise
-            return None
-        if read_order(order) is None or client_id_in(order) != leg:
-            raise UnreachableError("fetch_order", Failure("NullResponse", "another order", Treatment.LOOK_UP))
-        return dict(order)
+        for method, *args in lookups(self._exchange, intent.symbol, leg):
+            try:
+                told: Any = await self._ask(method, until, *args)
+            except CallError as error:
+                if not error.failure.not_found:
+                    raise
+                continue
+            for order in told if isinstance(told, list) else [told]:
+                if read_order(order) is None or client_id_in(order) != leg:
+                    raise UnreachableError(method, Failure("NullResponse", "another order", Treatment.LOOK_UP))
+                return dict(order)
+        return None
 
     async def _take(self, intent: OrderIntent, orders: Sequence[Mapping[str, Any] | None], until: float) -> OrderReport:
         """Write down what the exchange tells of an order: its fills first, its end only with the last of them."""

@@ -32,6 +32,7 @@ from engine.live.keys import redacted
 from engine.live.order_state import Fill, OrderIntent, State, check_transition
 
 _NAMES = tuple(one.name for one in fields(OrderIntent))
+_FLAGS = ("post_only", "reduce_only")
 
 
 class JournalError(LadderError):
@@ -381,7 +382,8 @@ class Journal(Statements):
             key = (fill.exchange, fill.symbol, fill.trade_id)
             numbers = (format(one, "f") for one in (fill.price, fill.amount, fill.fee))
             maker = None if fill.maker is None else int(fill.maker)
-            rest = (fill.order_id, fill.side, *numbers, fill.fee_currency, fill.at, maker, self._clock())
+            profit = None if fill.profit is None else format(fill.profit, "f")
+            rest = (fill.order_id, fill.side, *numbers, fill.fee_currency, fill.at, maker, profit, self._clock())
             if self._add("fills", *key, *rest, unless_there=True):
                 new += 1
                 continue
@@ -393,22 +395,21 @@ class Journal(Statements):
     def _fills(self, rest: str, *values: str) -> list[Fill]:
         names = (
             "fills.exchange, fills.symbol, trade_id, fills.order_id, fills.side, fills.price, fills.amount, fee, "
-            "fee_currency, traded_at, maker"
+            "fee_currency, traded_at, maker, profit"
         )
         found = []
         for row in self._db.execute(f"SELECT {names} FROM fills {rest}", values):  # noqa: S608  (texts of ours)
-            exchange, symbol, trade_id, order_id, side, price, amount, fee, currency, at, maker = row
+            exchange, symbol, trade_id, order_id, side, price, amount, fee, currency, at, maker, profit = row
             money = Decimal(price), Decimal(amount), Decimal(fee)
             resting = None if maker is None else bool(maker)
-            found.append(Fill(exchange, symbol, trade_id, order_id, side, *money, currency, at, resting))
+            gain = None if profit is None else Decimal(profit)
+            found.append(Fill(exchange, symbol, trade_id, order_id, side, *money, currency, at, resting, gain))
         return in_order(found)
 
     def _intents(self, rest: str, *values: str | int) -> list[OrderIntent]:
         rows = self._db.execute(f"SELECT {', '.join(_NAMES)} FROM orders {rest}", values)  # noqa: S608  (as above)
-        return [
-            OrderIntent(**{**dict(zip(_NAMES, row, strict=True)), "post_only": bool(row[_NAMES.index("post_only")])})
-            for row in rows
-        ]
+        told = (dict(zip(_NAMES, row, strict=True)) for row in rows)
+        return [OrderIntent(**{**one, **{name: bool(one[name]) for name in _FLAGS}}) for one in told]
 
 
 def _money(fill: Fill) -> tuple[object, ...]:

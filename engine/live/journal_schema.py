@@ -10,7 +10,7 @@ from typing import Final
 
 from data.errors import ValidationError
 
-VERSION: Final = 2
+VERSION: Final = 3
 _APPLICATION: Final = 0x4C414A31  # "LAJ1": tells a journal from any other SQLite file
 
 _TABLES: Final = """
@@ -22,7 +22,8 @@ CREATE TABLE decisions (
 CREATE TABLE orders (
     client_id TEXT PRIMARY KEY, run TEXT NOT NULL REFERENCES runs, symbol TEXT NOT NULL, side TEXT NOT NULL,
     kind TEXT NOT NULL, amount TEXT NOT NULL, price TEXT, stop_price TEXT, post_only INTEGER NOT NULL,
-    reason TEXT NOT NULL, bar INTEGER NOT NULL, leg TEXT NOT NULL, expected_price REAL NOT NULL, at INTEGER NOT NULL
+    reason TEXT NOT NULL, bar INTEGER NOT NULL, leg TEXT NOT NULL, expected_price REAL NOT NULL,
+    reduce_only INTEGER NOT NULL, at INTEGER NOT NULL
 );
 CREATE INDEX orders_of_run ON orders (run, bar);
 CREATE TABLE order_steps (
@@ -39,7 +40,7 @@ CREATE TABLE fills (
     exchange TEXT NOT NULL, symbol TEXT NOT NULL, trade_id TEXT NOT NULL, order_id TEXT NOT NULL, side TEXT NOT NULL,
     price TEXT NOT NULL, amount TEXT NOT NULL, fee TEXT NOT NULL, fee_currency TEXT NOT NULL,
     traded_at INTEGER NOT NULL,  -- ms, exchange time
-    maker INTEGER, seen_at INTEGER NOT NULL, PRIMARY KEY (exchange, symbol, trade_id)
+    maker INTEGER, profit TEXT, seen_at INTEGER NOT NULL, PRIMARY KEY (exchange, symbol, trade_id)
 );
 CREATE INDEX fills_of_order ON fills (exchange, symbol, order_id);
 CREATE TABLE cursors (

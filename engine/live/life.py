@@ -33,6 +33,7 @@ from data.errors import LadderError
 from data.market import Market
 from engine.costs import Costs
 from engine.limits import RiskLimits
+from engine.live.books import is_perpetual
 from engine.live.client import set_up
 from engine.live.clock import standing
 from engine.live.safety import Stop
@@ -84,7 +85,7 @@ class Job:
         client = getattr(ccxt.pro, self.exchange)(
             {"apiKey": "rehearsal", "secret": "rehearsal", "enableRateLimit": False}
         )
-        set_up(client, "spot")
+        set_up(client, "swap" if is_perpetual(self.symbols[0]) else "spot")
         client.urls["api"] = dict(self.urls)
         return client
 

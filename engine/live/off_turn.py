@@ -16,7 +16,7 @@ from engine import reasons
 from engine.live.desk import Filled
 from engine.live.halting import FLATTEN, Ended, cancel_all, close_all
 from engine.live.order_state import sum_of
-from engine.live.placing import Resting, SessionHaltedError
+from engine.live.placing import SessionHaltedError
 from engine.live.safety import write_kill
 
 if TYPE_CHECKING:
@@ -67,7 +67,8 @@ async def halt(session: Session) -> None:
 
 async def _cancelled(session: Session) -> Ended:
     ended = Ended()
-    spared = [item.intent.client_id for item in session.resting.values()] if session.stop.spares_barriers else []
+    kept = session.resting.values() if session.stop.spares_barriers else ()
+    spared = [intent.client_id for item in kept for intent in item.intents]
     await cancel_all(session.gateway, session.journal, session.name, ended, spare=spared)
     _book_late(session)
     return ended
@@ -126,7 +127,8 @@ def _book_late(session: Session) -> None:
     """Book what orders have filled that no turn has booked: those the state does not know, and barriers."""
     journal, gateway, tally = session.journal, session.gateway, session.tally
     for column in list(session.resting):
-        session._took_back(column, gateway.report(session.resting[column].intent))
+        for order in session.resting[column].intents:
+            session._took_back(column, gateway.report(order))
         if column not in session.resting:
             session.uncovered.add(column)
     for name in journal.late_order_ids(session.name, session.known_orders):
@@ -139,4 +141,4 @@ def _book_late(session: Session) -> None:
             session.desk.left(column, filled, reasons.TARGET, tally.held(intent.symbol), tally.cash)
             session.uncovered.add(column)
         if intent.leg == "barriers" and not report.state.final:
-            session.resting[column] = Resting(intent, trailing=False)
+            session._rests(column, intent)

@@ -17,6 +17,8 @@ def request_of(exchange: Any, intent: OrderIntent) -> tuple[Any, ...]:
     params: dict[str, Any] = {"clientOrderId": intent.client_id}
     if intent.post_only:
         params["postOnly"] = True
+    if intent.reduce_only:
+        params["reduceOnly"] = True
     if intent.stop_price is not None:
         params["stopLossPrice"] = intent.stop_price
     kind = "limit" if intent.kind == "limit" else "market"

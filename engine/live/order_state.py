@@ -134,6 +134,7 @@ class OrderIntent:
         bar: opening time of the bar that decided, ns.
         leg: what it is for.
         expected_price: the price that the decision reckoned with.
+        reduce_only: of a perpetual: it closes what is held, and never opens a position or turns one.
 
     Raises:
         ValidationError: a field that no exchange would take; the message names it.
@@ -151,6 +152,7 @@ class OrderIntent:
     bar: int
     leg: str
     expected_price: float
+    reduce_only: bool = False
 
     def __post_init__(self) -> None:
         where = f"order {self.client_id!r}"
@@ -174,6 +176,8 @@ class OrderIntent:
                 check_decimal(f"{where}: {name}", value)
         if self.post_only and self.kind != "limit":
             raise ValidationError(f"{where}: only a limit order can be post-only, not a {self.kind} order")
+        if self.reduce_only and ":" not in self.symbol:
+            raise ValidationError(f"{where}: {self.symbol} is spot; only an order of a perpetual can be reduce-only")
 
     @property
     def legs(self) -> tuple[str, ...]:
@@ -197,6 +201,7 @@ class Fill:
         fee_currency: "" where the exchange told no fee.
         at: when it traded, ms, exchange time; 0 where it was not told.
         maker: whether it was the resting side; None where it was not told.
+        profit: realised by it before its fee, quote currency, of a perpetual; None where it was not told.
     """
 
     exchange: str
@@ -210,6 +215,7 @@ class Fill:
     fee_currency: str
     at: int
     maker: bool | None
+    profit: Decimal | None = None
 
 
 @dataclass(frozen=True)

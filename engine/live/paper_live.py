@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import difflib
 import logging
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -36,7 +35,6 @@ from engine.limits import RiskLimits
 from engine.live.account_lock import who_says_so
 from engine.live.alerts import Alerts
 from engine.live.bars import BarWindow
-from engine.live.books import currencies
 from engine.live.clock import ExchangeClock
 from engine.live.final_feed import FinalFeed
 from engine.live.paper_journal import PaperJournal
@@ -47,6 +45,7 @@ from engine.live.permission import is_rehearsal
 from engine.live.safety import Stop, refuse_if_killed
 from engine.live.start import STARTED, answered
 from engine.live.telling import telling
+from engine.live.trading_terms import check_symbols, venues_of
 from engine.paper_stream import PaperStream
 from engine.result import Result
 from engine.run import lay_ground
@@ -171,7 +170,7 @@ async def run_paper_live(
         times = ExchangeClock(exchange)
         if clock is None:
             await answered(times.check)
-        rules = _venues(exchange, symbols, venues, leverage, maintenance_margin)
+        rules = venues_of(exchange, symbols, venues, leverage=leverage, maintenance_margin=maintenance_margin)
         terms = terms_of(strategy, symbols, timeframe, cash, costs or Costs(), risk, rules)
         terms |= {"rehearsal": is_rehearsal(exchange)}
         terms |= {} if venues else {"leverage": float(leverage), "maintenance_margin": float(maintenance_margin)}
@@ -238,36 +237,11 @@ def _state_start(book: PaperJournal, run: str, symbols: Sequence[str], stop: Sto
 
 
 def _check(strategy: Strategy, symbols: Sequence[str], cash: float, run: str) -> None:
-    if isinstance(symbols, str) or not symbols or len(set(symbols)) < len(symbols):
-        raise ValidationError(f"run_paper_live: symbols {symbols!r}: give a list, such as ['BTC/USDT'], each once")
-    quotes = {currencies(symbol)[1] for symbol in symbols}
-    if len(quotes) > 1:
-        raise ValidationError(f"run_paper_live: symbols of {', '.join(sorted(quotes))}; one quote currency to a run")
+    check_symbols("run_paper_live", symbols)
     if not run or not cash > 0:
         raise ValidationError(f"run_paper_live: run {run!r} needs a name, cash {cash!r} an amount above 0")
     if not isinstance(strategy, Strategy):
         raise ValidationError(f"run_paper_live: expected a Strategy, got {strategy!r}")
-
-
-def _venues(
-    exchange: Any,
-    symbols: Sequence[str],
-    venues: Mapping[str, Venue] | None,
-    leverage: float,
-    maintenance_margin: float,
-) -> dict[str, Venue]:
-    unknown = [symbol for symbol in symbols if symbol not in exchange.markets]
-    if unknown:
-        near = ", ".join(difflib.get_close_matches(unknown[0], exchange.markets, n=3))
-        raise ValidationError(f"{exchange.id}: has no market {unknown[0]!r}" + (f"; it has {near}" if near else ""))
-    if venues is None:
-        chosen = {"leverage": leverage, "maintenance_margin": maintenance_margin}
-        mode = exchange.precisionMode
-        return {symbol: Venue.from_ccxt(exchange.market(symbol), precision_mode=mode, **chosen) for symbol in symbols}
-    missing = [symbol for symbol in symbols if symbol not in venues]
-    if missing:
-        raise ValidationError(f"run_paper_live: venues lack {', '.join(missing)}; give one for each symbol, or None")
-    return {symbol: venues[symbol] for symbol in symbols}
 
 
 def _report(session: PaperSession, exchange: str) -> PaperLiveReport:

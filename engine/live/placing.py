@@ -19,6 +19,7 @@ from typing import Final
 from data.errors import LadderError
 from engine import reasons
 from engine.live.bars import BarWindow
+from engine.live.books import is_perpetual
 from engine.live.desk import Ask, Desk, Filled
 from engine.live.gateway import Gateway
 from engine.live.journal import Journal
@@ -35,7 +36,8 @@ from engine.venue import Venue
 _HEADROOM: Final = 0.002
 _CLOSING: Final = {True: reasons.TRAILING_STOP, False: reasons.STOP_LOSS}
 _BARRIERS: Final = "barriers"
-_LEGS: Final = ("target", "time", "unprotected", _BARRIERS)
+_TARGET: Final = "target"  # the one leg of an order at the market that may open a position
+_LEGS: Final = (_TARGET, "time", "unprotected", _BARRIERS)
 
 
 class SessionHaltedError(LadderError):
@@ -44,10 +46,19 @@ class SessionHaltedError(LadderError):
 
 @dataclass
 class Resting:
-    """A position's barriers on the exchange: the order, and whether its stop is the trailing one."""
+    """A position's barriers on the exchange: the orders that rest, and whether their stop is the trailing one."""
 
-    intent: OrderIntent
+    intents: tuple[OrderIntent, ...]
     trailing: bool
+
+    @property
+    def legs(self) -> set[str]:
+        """The client ids that they have at the exchange."""
+        return {leg for intent in self.intents for leg in intent.legs}
+
+    def ended(self, intent: OrderIntent) -> None:
+        """One of them rests no more."""
+        self.intents = tuple(one for one in self.intents if one != intent)
 
 
 @dataclass
@@ -103,7 +114,7 @@ class Placing:
             self._write_events()
             if times.sent is None and (closing or asks):
                 times.sent = clock.passed()
-            await self._send_all([*((ask, "time") for ask in closing), *((ask, "target") for ask in asks)])
+            await self._send_all([*((ask, "time") for ask in closing), *((ask, _TARGET) for ask in asks)])
             closing = []
         late = self.desk.expired(enlarging=False)
         free = await self._free_all(late)
@@ -150,6 +161,7 @@ class Placing:
             bar=self._bar,
             leg=leg,
             expected_price=ask.price,
+            reduce_only=leg != _TARGET and is_perpetual(symbol),
         )
 
     async def _send_payable(self, refused: OrderIntent, ask: Ask) -> None:
@@ -199,14 +211,15 @@ class Placing:
             signed = float(intent.amount) if intent.side == "buy" else -float(intent.amount)
             self._book(report, self.desk.written(self._column(intent.symbol), signed, intent.expected_price))
         self._halt_on_unknown(reports)
-        for intent in written:
-            if intent.leg == _BARRIERS and self.journal.state(intent.client_id) is not State.REJECTED:
-                column = self._column(intent.symbol)
-                self.desk.levels(column)
-                self.resting[column] = Resting(intent, self.desk.account.holdings[column].trailing)
-                found = await self.gateway.look_up(intent)
-                if found is not None:
-                    self._took_back(column, found)
+        # Barriers that never arrived are not waited for: what is to rest then is set anew.
+        barriers = [intent for intent in written if intent.leg == _BARRIERS]
+        reports = await asyncio.gather(*(self.gateway.settle(intent) for intent in barriers))
+        self._halt_on_unknown(reports)
+        for report in reports:
+            if report.state is not State.REJECTED:
+                column = self._column(report.intent.symbol)
+                self._rests(column, report.intent)
+                self._took_back(column, report)
         return {self._column(intent.symbol) for intent in written}
 
     # Barriers on the exchange.
@@ -220,56 +233,73 @@ class Placing:
         chosen = sorted(columns)
         moved = [column for column in chosen if column in self.resting and not self._stands(column)]
         await self._free_all(moved)
-        intents = {}
+        orders: list[tuple[int, OrderIntent]] = []
         for column in chosen:
-            intent = None if column in self.resting else self._barriers(column)
-            if intent is not None:
-                intents[column] = self._next_attempt(intent)
-        unprotected = []
-        for column, report in zip(intents, await self.gateway.place_many(list(intents.values())), strict=True):
-            trailing = self.desk.account.holdings[column].trailing
+            for intent in () if column in self.resting else self._barriers(column):
+                orders.append((column, self._next_attempt(intent)))
+        refused = set()
+        reports = await self.gateway.place_many([intent for _, intent in orders])
+        for (column, _), report in zip(orders, reports, strict=True):
             if report.state is State.REJECTED:
                 # The market is beyond it already, or the exchange has no such order: the position leaves now.
                 detail = {"symbol": report.intent.symbol, "why": report.detail}
                 self.journal.record_incident(self.name, "barriers refused", detail)
-                unprotected.append((self.desk.closing(column, _CLOSING[trailing]), "unprotected"))
+                refused.add(column)
                 continue
-            self.resting[column] = Resting(report.intent, trailing)
+            self._rests(column, report.intent)
             self._took_back(column, report)
-        await self._send_all(unprotected)
+        # What rests beside one that was refused goes; where it has filled meanwhile, less is to leave, or nothing.
+        await self._free_all(refused)
+        leaving = [column for column in sorted(refused) if self.desk.account.is_open(column)]
+        trailing = {column: self.desk.account.holdings[column].trailing for column in leaving}
+        await self._send_all([(self.desk.closing(at, _CLOSING[trailing[at]]), "unprotected") for at in leaving])
+
+    def _rests(self, column: int, intent: OrderIntent) -> None:
+        """An order of a position's barriers rests on the exchange, beside others of its."""
+        self.desk.levels(column)  # says which stop it is
+        resting = self.resting.setdefault(column, Resting((), self.desk.account.holdings[column].trailing))
+        resting.intents = (*(one for one in resting.intents if one != intent), intent)
 
     def _stands(self, column: int) -> bool:
         """Whether what rests for a position is what should; then it is told whether its stop is the trailing one."""
         resting, wanted = self.resting[column], self._barriers(column)
-        told = resting.intent
-        parts = ("kind", "side", "amount", "price", "stop_price")
-        if wanted is None or any(getattr(told, part) != getattr(wanted, part) for part in parts):
+        if not wanted or {_shape(one) for one in resting.intents} != {_shape(one) for one in wanted}:
             return False
         resting.trailing = self.desk.account.holdings[column].trailing
         return True
 
-    def _barriers(self, column: int) -> OrderIntent | None:
-        """The order that a position's barriers are now; None without a position, or without barriers that rest."""
+    def _barriers(self, column: int) -> list[OrderIntent]:
+        """The orders that a position's barriers are now; none without a position, or without barriers that rest.
+
+        A stop beside a profit is one OCO order on spot. A perpetual's are two that only reduce: what the one leaves of
+        the other when it fills can open nothing, until it is cancelled.
+        """
         symbol, venue = self._symbol(column), self.venues[self._symbol(column)]
         stop, profit = self.desk.levels(column)
         amount = amount_text(venue, abs(self.desk.account.closing(column)))
         has_stop, has_profit = self.rests.stop and stop == stop, self.rests.profit and profit == profit
         if not (has_stop or has_profit) or Decimal(amount) == 0:
-            return None
-        return OrderIntent(
-            client_id=client_id(self.name, self._bar, symbol, _BARRIERS),
-            symbol=symbol,
-            side="sell" if self.desk.account.holdings[column].held > 0.0 else "buy",
-            kind="oco" if has_stop and has_profit else "stop" if has_stop else "limit",
-            amount=amount,
-            price=price_text(venue, profit) if has_profit else None,
-            stop_price=price_text(venue, stop) if has_stop else None,
-            post_only=False,
-            reason=_BARRIERS,
-            bar=self._bar,
-            leg=_BARRIERS,
-            expected_price=stop if has_stop else profit,
-        )
+            return []
+        apart = is_perpetual(symbol)
+        kinds = [kind for kind, has in (("stop", has_stop), ("limit", has_profit)) if has]
+        return [
+            OrderIntent(
+                client_id=self._barrier_id(self._bar, symbol, kind, apart=apart),
+                symbol=symbol,
+                side="sell" if self.desk.account.holdings[column].held > 0.0 else "buy",
+                kind=kind,
+                amount=amount,
+                price=price_text(venue, profit) if kind != "stop" else None,
+                stop_price=price_text(venue, stop) if kind != "limit" else None,
+                post_only=False,
+                reason=_BARRIERS,
+                bar=self._bar,
+                leg=_BARRIERS,
+                expected_price=profit if kind == "limit" else stop,
+                reduce_only=apart,
+            )
+            for kind in (kinds if apart or len(kinds) == 1 else ["oco"])
+        ]
 
     def _next_attempt(self, intent: OrderIntent) -> OrderIntent:
         """The order under the first id of its turn that no other order has, nor one like it that has ended."""
@@ -282,8 +312,12 @@ class Placing:
             if known == intent and state is not None and not state.final:
                 return known
             attempt += 1
-            name = client_id(self.name, intent.bar, intent.symbol, intent.leg, attempt)
+            name = self._barrier_id(intent.bar, intent.symbol, intent.kind, attempt, apart=intent.reduce_only)
             intent = replace(intent, client_id=name)
+
+    def _barrier_id(self, bar: int, symbol: str, kind: str, attempt: int = 0, *, apart: bool) -> str:
+        """The client id of a barrier's order; `apart`: the other barrier is an order of its own."""
+        return client_id(self.name, bar, symbol, f"{_BARRIERS} {kind}" if apart else _BARRIERS, attempt)
 
     async def _free(self, column: int) -> bool:
         """Take a position's barriers off the exchange; False where one of them has filled meanwhile."""
@@ -291,11 +325,13 @@ class Placing:
 
     async def _free_all(self, columns: Collection[int]) -> set[int]:
         """Take the barriers of positions off the exchange together; the columns of which none has filled meanwhile."""
-        resting = [column for column in columns if column in self.resting]
-        cancels = (self.gateway.cancel(self.resting[column].intent) for column in resting)
+        orders = [
+            (column, intent) for column in columns if column in self.resting for intent in self.resting[column].intents
+        ]
+        cancels = (self.gateway.cancel(intent) for _, intent in orders)
         reports = await asyncio.gather(*cancels, return_exceptions=True)
         free = set(columns)
-        for column, report in zip(resting, reports, strict=True):
+        for (column, _), report in zip(orders, reports, strict=True):
             if isinstance(report, OrderReport) and self._took_back(column, report):
                 free.discard(column)
         for report in reports:
@@ -307,11 +343,13 @@ class Placing:
         """Book what a barrier's order has done; whether it did anything."""
         resting = self.resting[column]
         if report.state.final:
-            del self.resting[column]
+            resting.ended(report.intent)
+            if not resting.intents:
+                del self.resting[column]
         filled = self.tally.count(report.fills)
         if filled is None:
             return False
-        reason = _CLOSING[resting.trailing] if _is_stop(resting.intent, filled) else reasons.TAKE_PROFIT
+        reason = _CLOSING[resting.trailing] if _is_stop(report.intent, filled) else reasons.TAKE_PROFIT
         self.desk.left(column, filled, reason, self.tally.held(self._symbol(column)), self.tally.cash)
         return True
 
@@ -330,6 +368,11 @@ class Placing:
             self.journal.record_risk_event(
                 self.name, verdict, symbol, {key: None if value != value else value for key, value in detail.items()}
             )
+
+
+def _shape(intent: OrderIntent) -> tuple[str | None, ...]:
+    """What an order is, whatever its name."""
+    return intent.kind, intent.side, intent.amount, intent.price, intent.stop_price
 
 
 def _is_stop(intent: OrderIntent, filled: Filled) -> bool:

@@ -36,10 +36,10 @@ class ReconciliationError(LadderError):
 
 @dataclass(frozen=True)
 class Difference:
-    """A balance that the journal does not explain.
+    """A balance that the journal does not explain, or a position in a perpetual.
 
     Attributes:
-        currency: of which.
+        currency: of which; of a position, the perpetual's symbol.
         expected: by the journal: what was there when the run began, and what its fills have changed since.
         found: what the exchange says.
     """
@@ -110,10 +110,16 @@ async def reconcile_at_start(gateway: Gateway, book: Journal, run: str, symbols:
             raise ReconciliationError(f"order {intent.client_id} of {intent.symbol}: {report.detail}")
     opening = book.balances(run, OPENING)
     if not opening:
-        opening = await gateway.balances()
+        opening = await gateway.holdings()
         if opening.get(quote, Decimal(0)) < cash:
             raise ValidationError(
                 f"the account has {opening.get(quote, Decimal(0)):f} {quote}, the run is to use {cash:f}"
+            )
+        taken = [symbol for symbol in symbols if opening.get(symbol)]
+        if taken:  # an account has one position in a perpetual, so that nobody could tell the run's from it
+            raise ValidationError(
+                f"the account holds {opening[taken[0]]:f} of {taken[0]}: a run needs a perpetual's position for "
+                "itself; close it first, or trade on a sub-account"
             )
         latest = [await gateway.latest_fill(symbol) for symbol in symbols]
         known = {fill.symbol: [fill.at, fill.trade_id] for fill in latest if fill is not None}
@@ -138,11 +144,11 @@ async def reconcile_at_start(gateway: Gateway, book: Journal, run: str, symbols:
 
 
 async def compare(gateway: Gateway, book: Journal, run: str) -> list[Difference]:
-    """Every balance that the run's own books do not explain to the last digit.
+    """Every balance, and position in a perpetual, that the run's own books do not explain to the last digit.
 
     Orders that are on their way at this moment count as differences: ask between two turns.
     """
-    found = await gateway.balances()
+    found = await gateway.holdings()
     return unexplained(book.balances(run, OPENING), book.rebuild(run).changes, found)
 
 

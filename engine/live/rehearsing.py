@@ -3,10 +3,10 @@
     rehearsal = rehearse(SmaCross(), market, cash=10_000, faults="heavy", seed=7)
     print(rehearsal); rehearsal.raise_if_broken()
 
-The client is an unmodified `ccxt.pro.binance` with only its URLs pointed at 127.0.0.1; the session is `run_live`, as it
-would run against the real exchange. Only the bars wait: the next one opens when the session is done with the last. With
-`crashes` the session has a process of its own, which is killed (SIGKILL) at random moments; a new one goes on from the
-journal.
+The client is an unmodified `ccxt.pro.binance`, for perpetuals `ccxt.pro.bybit`, with only its URLs pointed at
+127.0.0.1; the session is `run_live`, as it would run against the real exchange. Only the bars wait: the next one opens
+when the session is done with the last. With `crashes` the session has a process of its own, which is killed (SIGKILL)
+at random moments; a new one goes on from the journal.
 
 What must hold whatever goes wrong: no order twice, no order at the exchange that the journal does not have, every fill
 of the exchange in the journal and none besides, every balance explained to the last digit, and no risk limit exceeded.
@@ -38,8 +38,9 @@ from engine.live.fates import Fate, fates
 from engine.live.gateway import Gateway
 from engine.live.journal import Journal
 from engine.live.life import Job, Life, LifeError, Nursery, live
-from engine.live.risk_audit import exceeded
+from engine.live.risk_audit import enlarging, exceeded
 from engine.live.start import OPENING, answered, unexplained
+from engine.live.trading_terms import Kind, check_symbols
 from engine.rehearsal.faults import HEAVY, Fault, FaultPlan
 from engine.rehearsal.server import RehearsalServer
 from engine.strategy import Strategy, label
@@ -162,7 +163,8 @@ async def rehearse_async(
         market: the bars; the first of them are the strategy's warm-up.
         cash: quote currency.
         costs: fee and slippage that the exchange takes, fractions.
-        venue: the exchange's rules; amount_step must be above 0, as it is on every exchange.
+        venue: the exchange's rules; amount_step must be above 0, as it is on every exchange. Of perpetuals its shorts
+            must be True, and its leverage is what the account is set to.
         risk: limits.
         faults: how much goes wrong, or a plan.
         seed: of faults and crashes.
@@ -179,19 +181,25 @@ async def rehearse_async(
         RehearsalError: it did not end within `limit`, or the session could not be kept alive.
         ValidationError: an input is wrong, or there are fewer bars than the strategy needs.
     """
-    costs, venue = costs or Costs(), venue or Venue(amount_step=1e-6, price_tick=1e-8, min_notional=10.0)
+    kind = check_symbols("rehearse", market.symbols)
+    costs = costs or Costs()
+    venue = venue or Venue(shorts=kind.perpetual, amount_step=1e-6, price_tick=1e-8, min_notional=10.0)
     start = max(strategy.warmup, 1) + 1
     if len(market) < start + 2 or venue.amount_step <= 0.0:
         raise ValidationError(
             f"rehearse: {len(market)} bars for a warm-up of {strategy.warmup}, amount_step {venue.amount_step!r}: give "
             "more bars than the warm-up, and the step of the exchange's amounts"
         )
+    if kind.perpetual and not venue.shorts:
+        raise ValidationError(
+            "rehearse: the venue is spot's (shorts=False), the symbols are perpetuals; say shorts=True"
+        )
     stop = len(market) if bars is None else min(len(market), start + bars + 1)
     market = market.iloc(0, stop)
     plan = faults if isinstance(faults, FaultPlan) else _plan(faults, seed)
     with tempfile.TemporaryDirectory(prefix="ladder-rehearsal-") as folder:
         path = journal or Path(folder) / "journal.sqlite"
-        stage = _Stage(strategy, market, cash, costs, venue, risk, plan, seed, crashes, path, start, enrich)
+        stage = _Stage(strategy, market, kind, cash, costs, venue, risk, plan, seed, crashes, path, start, enrich)
         stage.nursery = nursery
         try:
             async with asyncio.timeout(limit):
@@ -219,6 +227,7 @@ class _Stage:
         self,
         strategy: Strategy,
         market: Market,
+        kind: Kind,
         cash: float,
         costs: Costs,
         venue: Venue,
@@ -232,7 +241,8 @@ class _Stage:
     ) -> None:
         self.strategy, self.market, self.cash, self.costs, self.venue = strategy, market, cash, costs, venue
         self.risk, self.plan, self.crashes, self.path, self.start = risk, plan, crashes, path, start
-        self.enrich = enrich
+        self.kind, self.enrich = kind, enrich
+        self.exchange = "bybit" if kind.perpetual else "binance"
         self.chance = random.Random(seed)  # noqa: S311 - no secret hangs on it
         self.killed, self.row = 0, start
         self.nursery: Nursery | None = None
@@ -241,6 +251,7 @@ class _Stage:
         costs = self.costs
         async with RehearsalServer(
             self.market,
+            dialect=self.exchange,
             venues=self.venue,
             cash=Decimal(repr(float(self.cash))),
             fees=(Decimal(repr(costs.maker_fee)), Decimal(repr(costs.taker_fee))),
@@ -259,11 +270,11 @@ class _Stage:
                 enrich=self.enrich,
                 journal=self.path,
                 run=RUN,
-                exchange="binance",
+                exchange=self.exchange,
                 urls=server.urls,
                 control=server.rest_url,
                 gateway=_GATEWAY,
-                options=options,
+                options={"leverage": self.venue.leverage, **options},
             )
             shown = asyncio.create_task(self._show(server, progress))
             try:
@@ -327,7 +338,7 @@ class _Stage:
         try:
             await answered(client.load_markets)
             with Journal(self.path) as journal:
-                gateway = Gateway(client, journal, run=RUN, **_GATEWAY)
+                gateway = Gateway(client, journal, run=RUN, margin_in=self.kind.margin_in, **_GATEWAY)
                 for intent in journal.unsettled(RUN):
                     if intent.leg == "barriers":
                         await gateway.look_up(intent)
@@ -363,15 +374,8 @@ class _Stage:
             broken.append(
                 f"{len(theirs - ours)} fills of the exchange are not in the journal, {len(ours - theirs)} more are"
             )
-        free, locked = book.account.free, book.account.locked
-        found = {currency: free[currency] + locked[currency] for currency in free}
-        broken += map(str, unexplained(opening, changes, found))
-        enlarging = [
-            (intent.client_id, float(intent.amount) * intent.expected_price)
-            for intent, _ in orders
-            if intent.leg == "target" and intent.side == "buy"
-        ]
-        broken += exceeded(book.trades, market, self.risk, self.cash, enlarging)
+        broken += map(str, unexplained(opening, changes, server.exchange.holdings()))
+        broken += exceeded(book.trades, market, self.risk, self.cash, enlarging(orders))
         enriched = market if self.enrich is None else self.enrich(market)
         terms = {"cash": self.cash, "costs": self.costs, "venue": self.venue, "risk": self.risk}
         matched, differences = beside_paper(self.strategy, enriched, self.start, orders, terms)

@@ -7,13 +7,16 @@ bar: what the market has moved, a limit does not undo (execution rule 7).
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from decimal import Decimal
 from itertools import groupby
 
 import numpy as np
 
 from data.market import Market
 from engine.limits import RiskLimits
+from engine.live.order_state import Fill, OrderIntent
 from engine.rehearsal.orders import Trade
 
 _NS_PER_MS = 1_000_000
@@ -54,6 +57,22 @@ def exceeded(
             when = f"{market.index[row]:%Y-%m-%d %H:%M} {trade.symbol}"
             found += [f"{when}: {told}" for told in _breaches(held * mark, before, at, risk, equity)]
     return list(dict.fromkeys(found))
+
+
+def enlarging(orders: Iterable[tuple[OrderIntent, Sequence[Fill]]]) -> list[tuple[str, float]]:
+    """Client id and notional (quote) of each order that a target sent: of what it was to add to a position.
+
+    Args:
+        orders: with their fills, as they were sent.
+    """
+    held, found = defaultdict[str, Decimal](Decimal), []
+    for intent, fills in orders:
+        side, amount = (1 if intent.side == "buy" else -1), Decimal(intent.amount)
+        adds = amount - min(amount, max(-side * held[intent.symbol], Decimal(0)))
+        if intent.leg == "target" and adds:
+            found.append((intent.client_id, float(adds) * intent.expected_price))
+        held[intent.symbol] += side * sum((fill.amount for fill in fills), Decimal(0))
+    return found
 
 
 def _breaches(now: np.ndarray, before: np.ndarray, at: int, risk: RiskLimits, equity: float) -> list[str]:

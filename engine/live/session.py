@@ -146,9 +146,7 @@ class Session(Placing):
         for name in sorted(names - {EVERY}):
             if self.journal.intent(name) is None and self.journal.intent(name[:-2]) is None:
                 self.journal.record_incident(self.name, "order of someone else", {"client_id": name})
-        told = [
-            column for column, item in self.resting.items() if EVERY in names or not names.isdisjoint(item.intent.legs)
-        ]
+        told = [column for column, item in self.resting.items() if EVERY in names or not names.isdisjoint(item.legs)]
         await self._settle_resting(told)
 
     async def take(self, turn: Turn) -> None:
@@ -224,11 +222,16 @@ class Session(Placing):
 
     async def _settle_resting(self, columns: Iterable[int] | None = None) -> None:
         """Look up barriers' orders, all of them or these columns': what they have sold or bought back is booked."""
-        chosen = sorted(self.resting if columns is None else columns)
-        reports = await asyncio.gather(*(self.gateway.look_up(self.resting[column].intent) for column in chosen))
-        for column, report in zip(chosen, reports, strict=True):
-            if report is not None and not self._took_back(column, report) and column not in self.resting:
-                self.uncovered.add(column)  # cancelled by a person, or a dead man's switch: they are set anew
+        account, chosen = self.desk.account, sorted(self.resting if columns is None else columns)
+        orders = [(column, intent) for column in chosen for intent in self.resting[column].intents]
+        reports = await asyncio.gather(*(self.gateway.look_up(intent) for _, intent in orders))
+        for (column, _), report in zip(orders, reports, strict=True):
+            left = report is not None and (not self._took_back(column, report) or account.is_open(column))
+            if left and report is not None and report.state.final:
+                # Cancelled by a person, or a dead man's switch, or it did not fill whole: they are set anew.
+                self.uncovered.add(column)
+        # The stop beside a profit that has closed the position, or the other way round.
+        await self._free_all([column for column in chosen if column in self.resting and not account.is_open(column)])
 
     # Ending.
 
@@ -242,12 +245,12 @@ class Session(Placing):
         return {self._column(symbol): bar for symbol, bar in bars.items()}
 
     def _state(self) -> dict[str, Any]:
-        fills = {column: self.journal.fills_of(item.intent.client_id) for column, item in self.resting.items()}
+        orders = [intent.client_id for item in self.resting.values() for intent in item.intents]
+        fills = {name: self.journal.fills_of(name) for name in orders}
         resting = {
             str(column): {
-                "client_id": item.intent.client_id,
                 "trailing": item.trailing,
-                "counted": self.tally.counted(fills[column]),
+                "orders": {one.client_id: self.tally.counted(fills[one.client_id]) for one in item.intents},
             }
             for column, item in self.resting.items()
         }
@@ -277,12 +280,14 @@ class Session(Placing):
             )
         self.desk.restore(dict(state["desk"]))
         for column, item in state["resting"].items():
-            intent = self.journal.intent(item["client_id"])
-            if intent is None:
-                raise ValidationError(f"run {self.name!r}: order {item['client_id']} is not in the journal")
-            self.resting[int(column)] = Resting(intent, bool(item["trailing"]))
-            counted = set(item["counted"])
-            self.tally.skip(fill for fill in self.journal.fills_of(intent.client_id) if fill.trade_id in counted)
+            intents = []
+            for name, counted in item["orders"].items():
+                intent = self.journal.intent(name)
+                if intent is None:
+                    raise ValidationError(f"run {self.name!r}: order {name} is not in the journal")
+                intents.append(intent)
+                self.tally.skip(fill for fill in self.journal.fills_of(name) if fill.trade_id in set(counted))
+            self.resting[int(column)] = Resting(tuple(intents), bool(item["trailing"]))
         self.tally.totals.update({currency: Decimal(total) for currency, total in state["totals"].items()})
         self.known_orders, self.adjusted = int(state["orders"]), int(state["adjusted"])
         self.uncovered = set(state["uncovered"])

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import difflib
 import logging
 import os
 import sqlite3
@@ -32,7 +31,6 @@ from engine.live.account_lock import account_lock, who_says_so
 from engine.live.account_stream import AccountStream
 from engine.live.alerts import Alerts
 from engine.live.bars import BarWindow
-from engine.live.books import currencies
 from engine.live.calls import answered
 from engine.live.clock import ExchangeClock
 from engine.live.collecting import what_is_there_is_left_alone
@@ -50,6 +48,7 @@ from engine.live.session import Session
 from engine.live.shadow import Follow, Shadow, following
 from engine.live.tally import Tally
 from engine.live.telling import telling
+from engine.live.trading_terms import Kind, check_margin, check_symbols, venues_of
 from engine.live.watching import Watch
 from engine.live.what_rests import Rests, refuse_unless_allowed, what_rests
 from engine.run import lay_ground
@@ -91,6 +90,8 @@ async def run_live(
     costs: Costs | None = None,
     risk: RiskLimits | None = None,
     venues: Mapping[str, Venue] | None = None,
+    leverage: float = 1.0,
+    set_leverage: bool = False,
     enrich: Callable[[Market], Market] | None = None,
     extra_bars: int = 0,
     after_turn: Callable[[int], Awaitable[bool | None]] | None = None,
@@ -112,7 +113,7 @@ async def run_live(
     Args:
         strategy: what decides.
         exchange: a `ccxt.pro` exchange with its keys set.
-        symbols: as ccxt names them, all of one quote currency.
+        symbols: as ccxt names them, all of one quote currency: spot, or linear perpetuals on a rehearsal exchange.
         timeframe: of the bars.
         cash: what the strategy may use, quote currency; the account may hold more.
         journal: its file; an existing one of this run is taken up.
@@ -120,6 +121,8 @@ async def run_live(
         costs: what trading is reckoned to cost; fills bring their own fees.
         risk: limits on orders.
         venues: rules by symbol; None for the exchange's own.
+        leverage: of perpetuals, where the venues are the exchange's own.
+        set_leverage: where the account's leverage of a perpetual is below the venue's, set it; else that is an error.
         enrich: adds forecasts and daily values to the bars.
         extra_bars: that `enrich` needs beyond the strategy's warm-up: `ModelPredictions.warmup` for a model.
         after_turn: called after each turn; False ends the session.
@@ -146,7 +149,7 @@ async def run_live(
         SessionHaltedError: see `Session.run`.
         ValidationError: an input is wrong, or the run was stopped by a kill file that is still there.
     """
-    _check(strategy, exchange, symbols, cash, run, watch_exits=watch_exits)
+    kind = _check(strategy, exchange, symbols, cash, run, watch_exits=watch_exits)
     require_permission(exchange, run, permission)
     stop = Stop() if stop is None else stop
     if stop.kill_file is not None:
@@ -160,13 +163,13 @@ async def run_live(
         await answered(exchange.load_markets)
         times = ExchangeClock(exchange)
         await answered(times.check)
-        mode = exchange.precisionMode
-        venues = venues or {
-            symbol: Venue.from_ccxt(_listed(exchange, symbol), precision_mode=mode) for symbol in symbols
-        }
-        gateway = Gateway(exchange, book, run=run, **{"resend_within": _RESEND_WITHIN, **(gateway_options or {})})
+        venues = venues_of(exchange, symbols, venues, leverage=leverage)
+        options = {"resend_within": _RESEND_WITHIN, **(gateway_options or {})}
+        gateway = Gateway(exchange, book, run=run, margin_in=kind.margin_in, **options)
         may = await answered(lambda: refuse_withdrawals(exchange))
-        rests = what_rests(exchange, strategy.exits)
+        if kind.perpetual:
+            await check_margin(exchange, venues, may_set=set_leverage)
+        rests = what_rests(exchange, strategy.exits, apart=kind.perpetual)
         _state_start(book, run, exchange, symbols, timeframe, cash, stop, may, dead_man, permission, rests)
         await reconcile_at_start(gateway, book, run, symbols, Decimal(repr(float(cash))))
         feed = FinalFeed(exchange, symbols, timeframe, grace=grace)
@@ -260,19 +263,6 @@ async def _signs_of_life(book: Journal, run: str, switch: DeadMan | None) -> Asy
             await signs
 
 
-def _listed(exchange: Any, symbol: str) -> dict[str, Any]:
-    """A market of the exchange, as ccxt has it.
-
-    Raises:
-        ValidationError: it has no such market.
-    """
-    found = exchange.markets.get(symbol)
-    if found is None:
-        near = ", ".join(difflib.get_close_matches(symbol, exchange.markets, n=3))
-        raise ValidationError(f"{exchange.id}: has no market {symbol!r}" + (f"; it has {near}" if near else ""))
-    return dict(found)
-
-
 def _state_start(
     book: Journal,
     run: str,
@@ -318,23 +308,20 @@ def _state_start(
 
 def _check(
     strategy: Strategy, exchange: Any, symbols: Sequence[str], cash: float, run: str, *, watch_exits: bool
-) -> None:
-    if isinstance(symbols, str) or not symbols:
-        raise ValidationError(f"run_live: symbols {symbols!r}: give a list, such as ['BTC/USDT']")
-    quotes = {currencies(symbol)[1] for symbol in symbols}
-    if len(quotes) > 1:
-        raise ValidationError(f"run_live: symbols of {', '.join(sorted(quotes))}; a session has one quote currency")
+) -> Kind:
+    kind = check_symbols("run_live", symbols)
     if not run or not cash > 0:
         raise ValidationError(f"run_live: run {run!r} needs a name, cash {cash!r} an amount above 0")
     if not isinstance(strategy, Strategy):
         raise ValidationError(f"run_live: expected a Strategy, got {strategy!r}")
-    perpetual = [symbol for symbol in symbols if ":" in symbol]
-    if perpetual:
+    if kind.perpetual and not is_rehearsal(exchange):
         raise ValidationError(
-            f"run_live: {', '.join(perpetual)}: perpetuals are not traded live yet, only spot, BASE/QUOTE; on paper "
-            "with live prices they are (run_paper_live)"
+            f"run_live: {', '.join(symbols)}: perpetuals are not traded on a real exchange yet, for their funding and "
+            "liquidation are not in a run's books; rehearse them, or trade them on paper with live prices "
+            "(run_paper_live)"
         )
-    refuse_unless_allowed(exchange, strategy.exits, watch_exits=watch_exits)
+    refuse_unless_allowed(exchange, strategy.exits, watch_exits=watch_exits, apart=kind.perpetual)
+    return kind
 
 
 def _until(bars: Market, time: int) -> Market:

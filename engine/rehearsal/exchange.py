@@ -147,6 +147,14 @@ class Exchange:
         ticks = [*opens, *(tick for tick in self.ticks[symbol] if since is None or tick.time >= since)]
         return ticks[-limit:] if since is None else ticks[:limit]
 
+    def holdings(self) -> dict[str, Decimal]:
+        """What the account has: of each currency, free and held by orders together; of each perpetual its position."""
+        account = self.book.account
+        found = {asset: account.free[asset] + account.locked[asset] for asset in account.free}
+        if self.margin is not None:
+            found |= {symbol: position.amount for symbol, position in self.margin.positions.items()}
+        return found
+
     def close_bar(self) -> dict[str, Bar]:
         """Resting orders meet the rest of the bars that are open, and these close; returns them."""
         bars = self.replay.bars()
