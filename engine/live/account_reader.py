@@ -11,7 +11,7 @@ from data.errors import ValidationError
 from engine.live.answers import Balance, client_id_in, number, read_balances, read_order, read_position, read_trade
 from engine.live.calls import Calls, Failure, HaltError, UnreachableError
 from engine.live.journal import Journal
-from engine.live.order_lookup import open_ones, trades_of
+from engine.live.order_lookup import open_ones, paging, trades_of
 from engine.live.order_state import Fill, OrderIntent
 from engine.live.treatments import Treatment
 
@@ -98,7 +98,7 @@ class AccountReader:
     async def _page_at(self, symbol: str, since: int | None, trade_id: str | None) -> list[Fill]:
         """The trades from one on, or from a moment on, at most PAGE of them, the earliest first."""
         if "binance" not in self._name:
-            return await self._fills_of(symbol, since, {}, self._deadline())
+            return await self._fills_of(symbol, since, paging(self._exchange), self._deadline())
         if trade_id is not None:
             return await self._fills_of(symbol, None, {"fromId": trade_id}, self._deadline())
         # From a startTime on Binance shows a day at most, so an empty page would not be the end.

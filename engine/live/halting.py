@@ -13,6 +13,7 @@ from decimal import Decimal
 from typing import Final
 
 from data.errors import LadderError
+from engine.live.books import is_perpetual
 from engine.live.gateway import Gateway
 from engine.live.journal import Journal
 from engine.live.keys import redacted
@@ -137,7 +138,7 @@ async def _close(
     intent = _next(journal, run, symbol, "sell" if position > 0 else "buy", amount, price, bar)
     try:
         report = await gateway.place(intent)
-        if report.treatment is Treatment.CUT_TO_FUNDS and position > 0:
+        if report.treatment is Treatment.CUT_TO_FUNDS and position > 0 and not intent.reduce_only:
             # The account has less of it than the run's own fills come to: what is there is sold.
             free = (await gateway.balance_parts()).get(symbol.partition("/")[0])
             amount = amount_text(venue, Decimal(0) if free is None else min(free.free, abs(position)))
@@ -173,6 +174,7 @@ def _next(journal: Journal, run: str, symbol: str, side: str, amount: str, price
                 bar=bar,
                 leg=FLATTEN,
                 expected_price=price,
+                reduce_only=is_perpetual(symbol),
             )
         state = journal.state(name)
         if state is not None and not state.final:

@@ -47,20 +47,19 @@ def recent(exchange: Any, symbol: str) -> tuple[Question, ...]:
 def open_ones(exchange: Any, symbol: str | None, margin_in: str | None) -> Question:
     """The question for every order that rests; `margin_in` is the currency of perpetuals, None on spot."""
     if _is_bybit(exchange):
-        return (
-            "fetch_open_orders",
-            symbol,
-            None,
-            None,
-            {"paginate": True, **({"settleCoin": margin_in} if margin_in else {})},
-        )
+        settled = {} if margin_in is None else {"settleCoin": margin_in}
+        return "fetch_open_orders", symbol, None, None, {**paging(exchange), **settled}
     return "fetch_open_orders", symbol
 
 
 def trades_of(exchange: Any, symbol: str, order_id: str) -> Question:
     """The question for the trades of one order, by the exchange's id."""
-    more = ({"paginate": True},) if _is_bybit(exchange) else ()
-    return "fetch_order_trades", order_id, symbol, None, None, *more
+    return "fetch_order_trades", order_id, symbol, None, None, paging(exchange)
+
+
+def paging(exchange: Any) -> dict[str, Any]:
+    """What has ccxt ask for one page after the other, where an exchange tells few records at once."""
+    return {"paginate": True} if _is_bybit(exchange) else {}
 
 
 def _is_bybit(exchange: Any) -> bool:

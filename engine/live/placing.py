@@ -17,7 +17,7 @@ from decimal import Decimal
 from typing import Final
 
 from data.errors import LadderError
-from engine import reasons
+from engine import reasons, rules
 from engine.live.bars import BarWindow
 from engine.live.books import is_perpetual
 from engine.live.desk import Ask, Desk, Filled
@@ -139,7 +139,8 @@ class Placing:
             self._book(report, ask)
         self._halt_on_unknown(reports)
         for (ask, intent), report in zip(pairs, reports, strict=True):
-            if report.treatment is Treatment.CUT_TO_FUNDS and intent.side == "buy":
+            opens = intent.side == "buy" or (is_perpetual(intent.symbol) and not intent.reduce_only)
+            if report.treatment is Treatment.CUT_TO_FUNDS and opens:
                 await self._send_payable(intent, ask)
 
     def _market(self, ask: Ask, leg: str, attempt: int = 0, amount: str = "") -> OrderIntent | None:
@@ -165,10 +166,9 @@ class Placing:
         )
 
     async def _send_payable(self, refused: OrderIntent, ask: Ask) -> None:
-        """Funds did not pay a purchase: prices have moved since the open. What the account pays now goes."""
-        free = (await self.gateway.balance_parts()).get(self.tally.quote)
-        rate = self.desk.account.rates[ask.column][1]
-        payable = 0.0 if free is None else float(free.free) / (ask.price * (1.0 + rate) * (1.0 + _HEADROOM))
+        """Funds did not pay an order: prices have moved since the open. What the account pays now goes."""
+        balance = (await self.gateway.balance_parts()).get(self.tally.quote)
+        payable = self._payable(ask, 0.0 if balance is None else float(balance.free))
         amount = amount_text(self.venues[refused.symbol], min(payable, float(refused.amount)))
         self.journal.record_risk_event(self.name, "cut to funds", refused.symbol, {"amount": amount})
         intent = self._market(ask, refused.leg, 1, amount)
@@ -176,6 +176,16 @@ class Placing:
             report = await self.gateway.place(intent)
             self._book(report, ask)
             self._halt_on_unknown([report])
+
+    def _payable(self, ask: Ask, free: float) -> float:
+        """The amount of an order that free money, or free margin, pays once its price has moved by the headroom."""
+        account, column = self.desk.account, ask.column
+        rate = account.rates[column][1]
+        if not is_perpetual(self._symbol(column)):
+            return free / (ask.price * (1.0 + rate) * (1.0 + _HEADROOM))
+        position, leverage = account.holdings[column], account.terms[column]["leverage"]
+        worse = ask.price * (1.0 + _HEADROOM if ask.amount > 0.0 else 1.0 - _HEADROOM)
+        return abs(rules.payable_amount(ask.amount, position.held, position.mark, worse, rate, leverage, free))
 
     def _halt_on_unknown(self, reports: Iterable[OrderReport]) -> None:
         for report in reports:

@@ -16,6 +16,7 @@ from engine.rehearsal.bybit_words import (
     execution_body,
     instrument,
     interval_of,
+    margin_of,
     order_body,
     position_body,
     ticker,
@@ -56,7 +57,7 @@ class BybitRest:
             "GET /v5/account/info": (lambda _: {"unifiedMarginStatus": 5, "marginMode": "REGULAR_MARGIN"}, True),
             "GET /v5/account/wallet-balance": (lambda _: {"list": [wallet_body(exchange)]}, True),
             "GET /v5/position/list": (self.positions, True),
-            "POST /v5/position/set-leverage": (lambda _: {}, True),
+            "POST /v5/position/set-leverage": (self.set_leverage, True),
             "POST /v5/order/create": (self.create, True),
             "POST /v5/order/cancel": (self.cancel, True),
             "POST /v5/order/cancel-all": (self.cancel_all, True),
@@ -163,7 +164,7 @@ class BybitRest:
             found = [
                 order for order in found if (order.stop_price is not None) == (params["orderFilter"] == "StopOrder")
             ]
-        return self._listed(found)
+        return self._listed(found, {"limit": 20, **params})
 
     def history(self, params: Params) -> Any:
         """Closed orders, the newest first."""
@@ -183,7 +184,7 @@ class BybitRest:
             and number in {None, trade.order_id}
             and trade.time <= int(params.get("endTime", 1 << 62))
         ]
-        page, cursor = _page(chosen, params)
+        page, cursor = _page(chosen, params, 100)
         found = [execution_body(self.exchange, trade) for trade in page]
         return {"category": "linear", "list": found, "nextPageCursor": cursor}
 
@@ -196,6 +197,17 @@ class BybitRest:
         names = [self._symbol(params)] if "symbol" in params else held
         found = [position_body(self.exchange, symbol) for symbol in names]
         return {"category": "linear", "list": found, "nextPageCursor": ""}
+
+    def set_leverage(self, params: Params) -> Any:
+        """The leverage of one market, the same for buying and for selling, as one-way mode has it."""
+        symbol, chosen = self._symbol(params), _number(params, "buyLeverage")
+        account, most = margin_of(self.exchange), self.exchange.book.terms[symbol].leverage
+        if chosen is None or chosen != _number(params, "sellLeverage") or not 1 <= chosen <= most:
+            raise BybitError(10001, "params error: leverage invalid")
+        if chosen == account.leverage[symbol]:
+            raise BybitError(110043, "Set leverage has not been modified.")
+        account.leverage[symbol] = chosen
+        return {}
 
     def coins(self, params: Params) -> Any:  # noqa: ARG002  (a route's parameters)
         """The currency that everything settles in."""
@@ -280,8 +292,8 @@ def _number(params: Params, name: str) -> Decimal | None:
     return number
 
 
-def _page(found: list[Any], params: Params) -> tuple[list[Any], str]:
-    """A page of records, and the cursor of the next; "" after the last."""
-    begin, limit = int(params.get("cursor") or 0), min(int(params.get("limit", 50)), 100)
+def _page(found: list[Any], params: Params, most: int = 50) -> tuple[list[Any], str]:
+    """A page of records, `most` of them at most, and the cursor of the next; "" after the last."""
+    begin, limit = int(params.get("cursor") or 0), min(int(params.get("limit", 50)), most)
     end = begin + limit
     return found[begin:end], str(end) if end < len(found) else ""

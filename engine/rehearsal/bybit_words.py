@@ -168,7 +168,7 @@ def execution_body(exchange: Exchange, trade: Trade) -> dict[str, Any]:
 @exact
 def position_body(exchange: Exchange, symbol: str) -> dict[str, Any]:
     """The position in one market; size 0 without one."""
-    account, terms = margin_of(exchange), exchange.book.terms[symbol]
+    account = margin_of(exchange)
     position = account.positions[symbol]
     mark = exchange.book.last.get(symbol, ZERO)
     side = "Buy" if position.amount > 0 else "Sell" if position.amount < 0 else ""
@@ -182,7 +182,7 @@ def position_body(exchange: Exchange, symbol: str) -> dict[str, Any]:
         "entryPrice": plain(position.entry),
         "positionValue": plain(abs(position.basis)),
         "markPrice": plain(mark),
-        "leverage": plain(terms.leverage),
+        "leverage": plain(account.leverage[symbol]),
         "unrealisedPnl": plain(account.unrealised(symbol)),
         "positionIM": plain(account.margin(symbol)),
         "positionMM": "0",

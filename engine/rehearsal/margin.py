@@ -40,6 +40,10 @@ class MarginAccount(Purse):
         cash: the wallet.
         asset: its currency, in which all markets settle.
         terms: rules of each market.
+
+    Attributes:
+        positions: by symbol.
+        leverage: by symbol, what the account is set to: at first the market's largest.
     """
 
     may_owe = True
@@ -49,7 +53,7 @@ class MarginAccount(Purse):
         self.asset = asset
         self.positions = {symbol: Position() for symbol in terms}
         self.marks: Mapping[str, Decimal] = {}
-        self._terms = dict(terms)
+        self.leverage = {symbol: rules.leverage for symbol, rules in terms.items()}
 
     def unrealised(self, symbol: str) -> Decimal:
         """Profit of a position at the last price."""
@@ -61,7 +65,7 @@ class MarginAccount(Purse):
         amount = self.positions[symbol].amount
         if not amount:
             return ZERO
-        return _by_leverage(abs(amount) * self.marks[symbol], self._terms[symbol])
+        return self._by_leverage(symbol, abs(amount) * self.marks[symbol])
 
     def spendable(self, asset: str) -> Decimal:
         """Wallet and unrealised profit, less what positions and orders tie up."""
@@ -74,19 +78,29 @@ class MarginAccount(Purse):
         if order.reduce_only or order.price is None or order.kind in STOPS | PROFITS:
             return self.asset, ZERO
         worth = order.remaining * order.price
-        return self.asset, whole_steps(_by_leverage(worth, terms) + worth * terms.maker, FINEST, ROUND_CEILING)
+        margin = self._by_leverage(order.symbol, worth)
+        return self.asset, whole_steps(margin + worth * terms.maker, FINEST, ROUND_CEILING)
 
-    def payable(self, order: Order, terms: Terms, price: Decimal, rate: Decimal) -> Decimal:
+    def payable(
+        self,
+        order: Order,
+        terms: Terms,  # noqa: ARG002  (spot needs it)
+        price: Decimal,
+        rate: Decimal,
+    ) -> Decimal:
         """The largest amount that margin pays; what reduces the position always counts (`engine.rules`)."""
         side, mark = (1 if order.side == "buy" else -1), self.marks[order.symbol]
         reducible = max(-side * self.positions[order.symbol].amount, ZERO)
         if order.reduce_only:
             return min(reducible, order.remaining)
         reducing = min(reducible, order.remaining)
-        margin = _by_leverage(mark, terms)
+        margin = self._by_leverage(order.symbol, mark)
         lost = side * (price - mark)
         free = self.spendable(self.asset) + reducing * (margin - lost - price * rate)
         return reducing + divided(max(free, ZERO), margin + lost + price * rate)
+
+    def _by_leverage(self, symbol: str, worth: Decimal) -> Decimal:
+        return whole_steps(divided(worth, self.leverage[symbol]), _SHARE)
 
     def settle(
         self,
@@ -113,10 +127,6 @@ class MarginAccount(Purse):
         fee = amount * price * rate
         self.add(self.asset, profit - fee)
         return fee, self.asset, profit
-
-
-def _by_leverage(worth: Decimal, terms: Terms) -> Decimal:
-    return whole_steps(divided(worth, terms.leverage), _SHARE)
 
 
 def _share(basis: Decimal, part: Decimal, whole: Decimal) -> Decimal:

@@ -131,11 +131,12 @@ class Order:
 
     @property
     def takes_profit(self) -> bool:
-        """Whether it fills when its price is reached: a take profit, or the limit leg of a pair.
+        """Whether it fills when its price is reached: a take profit, the limit leg of a pair, or one that only reduces.
 
-        A plain limit order fills only when the bar trades through its price (docs/execution.md).
+        Any other limit order fills only when the bar trades through its price (docs/execution.md).
         """
-        return self.kind in PROFITS or (self.list_id != -1 and self.kind in {"limit", "limit_maker"})
+        closes = self.list_id != -1 or self.reduce_only
+        return self.kind in PROFITS or (closes and self.kind in {"limit", "limit_maker"})
 
     @property
     def level(self) -> Decimal | None:

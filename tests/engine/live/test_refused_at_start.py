@@ -55,7 +55,7 @@ def test_barriers_that_could_not_even_be_watched_are_refused() -> None:
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
-        ({"symbols": ["BTC/USDT:USDT"]}, "perpetuals are not traded live yet"),
+        ({"symbols": ["BTC/USDT:USDT"]}, "perpetuals are not traded on a real exchange"),
         ({"symbols": "BTC/USDT"}, "give a list"),
         ({"symbols": ["BTC/USDT", "ETH/BTC"]}, "one quote currency"),
         ({"cash": 0.0}, "an amount above 0"),
