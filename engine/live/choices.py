@@ -20,7 +20,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from data.errors import ValidationError
-from engine.live.books import currencies
+from engine.live.books import holding, is_perpetual
 from engine.live.gateway import Gateway
 from engine.live.halting import Ended, cancel_all, close_all
 from engine.live.journal import Journal
@@ -62,10 +62,10 @@ def adopt(
     chosen = _chosen(findings, only)
     if chosen and book.turn_state(run) is None:
         raise ValidationError(f"run {run!r} has not begun: it owns nothing yet; ignore the difference")
-    by_base = {currencies(symbol)[0]: symbol for symbol in symbols}
+    by_name = {holding(symbol): symbol for symbol in symbols}
     adjustments = []
     for one in chosen:
-        symbol = by_base.get(one.currency, "")
+        symbol = by_name.get(one.currency, "")
         price = _price(findings.strangers, symbol, one, prices) if symbol else None
         adjustments.append((one.currency, one.amount, symbol, price))
     _declare_ended(book, findings, who, why)
@@ -73,8 +73,14 @@ def adopt(
 
 
 def ignore(book: Journal, run: str, findings: Findings, *, who: str, why: str, only: Collection[str] = ()) -> None:
-    """State that differences are not the run's. Args and errors as of `adopt`."""
+    """State that differences are not the run's. Args and errors as of `adopt`; a perpetual's position is refused."""
     chosen = _chosen(findings, only)
+    positions = [one.currency for one in chosen if is_perpetual(one.currency)]
+    if positions:
+        raise ValidationError(
+            f"the position of {', '.join(positions)} is one for the whole account: what somebody else trades there "
+            "changes what the run holds; adopt the difference, or undo it on the exchange"
+        )
     opening = book.balances(run, OPENING)
     for one in chosen:
         opening[one.currency] = opening.get(one.currency, Decimal(0)) + one.amount

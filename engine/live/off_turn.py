@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from engine import reasons
+from engine.live.books import is_perpetual
 from engine.live.desk import Filled
 from engine.live.halting import FLATTEN, Ended, cancel_all, close_all
 from engine.live.order_state import sum_of
@@ -102,8 +103,12 @@ def catch_up(session: Session) -> None:
         return
     _book_late(session)
     before = account.equity()
+    perpetual = any(is_perpetual(symbol) for symbol in session.window.symbols)
+    if perpetual:
+        session.tally.follow(journal.rebuild(session.name))
     for item in adjustments:
-        totals[item.currency] = sum_of((totals[item.currency], item.amount))
+        if not perpetual:
+            totals[item.currency] = sum_of((totals[item.currency], item.amount))
         session.adjusted = item.number
         if item.symbol and item.price is not None:
             column, filled = session._column(item.symbol), Filled(item.amount, float(item.price), 0.0)

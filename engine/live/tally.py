@@ -1,4 +1,8 @@
-"""What a session's own fills have made of its money, exactly: cash in quote currency, and what is held by symbol."""
+"""What a session's own fills have made of its money, exactly: cash in quote currency, and what is held by symbol.
+
+Of perpetuals, cash is what it would be if the positions had been paid for: the wallet less what they have cost (of a
+short: and what it brought). So cash and positions at a price are the account's equity, whatever is traded.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from decimal import Context, Decimal
 from typing import Final
 
-from engine.live.books import currencies
+from engine.live.books import Books, currencies
 from engine.live.desk import Filled
 from engine.live.order_state import Fill, average_price, sum_of
 
@@ -23,7 +27,7 @@ class Tally:
     """
 
     def __init__(self, symbols: Sequence[str], cash: Decimal) -> None:
-        self.quote = currencies(symbols[0])[1]
+        self.quote, self._begun = currencies(symbols[0])[1], cash
         self.totals: dict[str, Decimal] = defaultdict(Decimal, {self.quote: cash})
         self._counted: set[tuple[str, str, str]] = set()
 
@@ -35,6 +39,12 @@ class Tally:
     def held(self, symbol: str) -> Decimal:
         """Base currency of a symbol."""
         return self.totals[currencies(symbol)[0]]
+
+    def follow(self, books: Books) -> None:
+        """Take what the books have of perpetuals: also what a person has made part of them without a fill."""
+        self.totals.update((currencies(symbol)[0], position) for symbol, position in books.positions.items())
+        spent = (cost.copy_negate() for cost in books.cost.values())
+        self.totals[self.quote] = sum_of((self._begun, books.changes.get(self.quote, Decimal(0)), *spent))
 
     def counted(self, fills: Iterable[Fill]) -> list[str]:
         """Trade ids of those that are counted."""

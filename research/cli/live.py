@@ -281,6 +281,7 @@ class _Work:
                 journal=self.journal,
                 run=self.run,
                 costs=terms["costs"],
+                leverage=terms["venue"].leverage,
                 risk=terms.get("risk"),
                 enrich=None if card.forecasts is None else card.enriched,
                 after_turn=self._after_turn(stop),

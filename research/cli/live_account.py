@@ -128,6 +128,7 @@ async def _reconcile(
     from engine.live.journal import Journal
     from engine.live.keys import load_keys
     from engine.live.reconcile import examine
+    from engine.live.trading_terms import check_symbols
 
     with Journal(journal) as book:
         name = run_in(book, run)
@@ -138,12 +139,13 @@ async def _reconcile(
             where = "a real exchange: leave out" if rehearsal else "a rehearsal exchange: name it with"
             raise ValidationError(f"run {name!r} trades on {where} --rehearsal")
         keys = None if rehearsal is not None else load_keys(exchange_id)
-        client = live_client(exchange_id, keys, rehearsal=rehearsal, perpetual=any(":" in one for one in symbols))
+        kind = check_symbols(f"run {name!r}", symbols)
+        client = live_client(exchange_id, keys, rehearsal=rehearsal, perpetual=kind.perpetual)
         try:
             with account_lock(client, journal=journal, run=name):
                 await answered(client.load_markets)
                 await answered(ExchangeClock(client).check)
-                gateway = Gateway(client, book, run=name, patience=_PATIENCE)
+                gateway = Gateway(client, book, run=name, margin_in=kind.margin_in, patience=_PATIENCE)
                 findings = await examine(gateway, book, name, symbols)
                 print_findings(findings, name)
                 if choice is not None:

@@ -35,7 +35,7 @@ def both_ways(fast: int, slow: int, exits: Exits | None = None, weight: float = 
 async def schedule_async(seed: int, turns: int, nursery: Nursery | None = None) -> Rehearsal:
     """The rehearsal of a number: heavy faults in nine of ten, every other one's process killed by turns."""
     return await rehearse_async(
-        both_ways(2, 5, BARRIERS[seed % 4]),
+        both_ways(2, 5, BARRIERS[seed // 2 % 4]),
         perpetuals(8 + turns, 2_900 + seed * 37 % 20_000),
         costs=COSTS,
         venue=VENUE,

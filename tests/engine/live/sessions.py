@@ -21,6 +21,7 @@ from engine.live.journal import Journal
 from engine.live.reconcile import examine
 from engine.live.safety import Stop
 from engine.live.start import LiveReport, run_live
+from engine.live.trading_terms import check_symbols
 from engine.rehearsal.faults import FaultPlan
 from engine.rehearsal.server import RehearsalServer
 
@@ -142,7 +143,8 @@ class Stage:
         try:
             await client.load_markets()
             with Journal(self.journal) as book:
-                gateway = Gateway(client, book, run=self.run, **GATEWAY)
+                margin_in = check_symbols("stage", self.market.symbols).margin_in
+                gateway = Gateway(client, book, run=self.run, margin_in=margin_in, **GATEWAY)
                 findings = await examine(gateway, book, self.run, list(self.market.symbols))
                 if act is None:
                     return findings

@@ -15,13 +15,17 @@ import pytest
 
 from data.errors import ValidationError
 from engine import Exits, RiskLimits
+from engine.live.calls import Calls
+from engine.live.choices import adopt, ignore
 from engine.live.journal import Journal
 from engine.live.life import Nursery
+from engine.live.reconcile import ReconciliationError
 from engine.live.rehearsing import Rehearsal, rehearse
+from engine.live.safety import Stop
 from engine.live.trading_terms import check_margin, check_symbols
 from engine.rehearsal.faults import FaultPlan, Planned
 from tests.engine.live.perpetuals import COSTS, VENUE, both_ways, perpetuals, schedule_async
-from tests.engine.live.sessions import Stage, level_market, on_stage
+from tests.engine.live.sessions import Always, Stage, level_market, on_stage
 
 PERPETUAL = "BTC/USDT:USDT"
 TURNS = 10
@@ -54,8 +58,8 @@ def test_risk_limits_act_as_in_paper() -> None:
 def test_whatever_goes_wrong_no_order_goes_twice_and_no_fill_is_lost() -> None:
     async def schedules() -> list[Rehearsal]:
         async with Nursery() as nursery:  # one birth at a time, so those that kill follow each other
-            killed = [await schedule_async(seed, TURNS, nursery) for seed in (1, 3)]
-        return [*killed, *await asyncio.gather(*(schedule_async(seed, TURNS) for seed in (0, 2, 6, 8)))]
+            killed = [await schedule_async(seed, TURNS, nursery) for seed in (3, 5)]
+        return [*killed, *await asyncio.gather(*(schedule_async(seed, TURNS) for seed in (0, 2, 4, 6)))]
 
     for rehearsal in asyncio.run(schedules()):
         rehearsal.raise_if_broken()
@@ -188,3 +192,109 @@ def test_position_that_was_there_before_is_refused(tmp_path: Path) -> None:
             await on.session(1, cash=1_000.0)
 
     on_stage(play, stage(tmp_path / "j.sqlite"))
+
+
+# What is not the session's doing.
+
+
+def long_and_protected(path: Path) -> Stage:
+    """Half of the equity long, between a stop and a profit that nothing reaches."""
+    return stage(path, strategy=Always(0.5, exits=Exits(stop_loss=0.1, take_profit=0.1)), cash=1_000.0)
+
+
+async def by_hand(on: Stage, side: str, amount: float) -> None:
+    client = on.client()
+    try:
+        await client.create_order(PERPETUAL, "market", side, amount)
+    finally:
+        await client.close()
+
+
+def resting(on: Stage) -> list[tuple[str, Decimal, bool]]:
+    return sorted((order.kind, order.amount, order.reduce_only) for order in on.server.book.open_orders())
+
+
+def test_position_that_was_halved_by_hand_is_explained_once_it_is_adopted(tmp_path: Path) -> None:
+    async def play(on: Stage) -> None:
+        await on.session(2)
+        held = on.server.exchange.margin.positions[PERPETUAL]
+        assert held.amount == 5 and resting(on) == [("limit", 5, True), ("stop_loss", 5, True)]
+        await by_hand(on, "sell", 2)
+        with pytest.raises(ReconciliationError, match=r"BTC/USDT:USDT: the journal explains 5.*, the exchange has 3"):
+            await on.session(1)
+        findings = await on.looked()
+        assert {one.currency for one in findings.differences} == {"USDT", PERPETUAL}
+        assert [(fill.side, fill.amount) for fill in findings.strangers] == [("sell", 2)]
+
+        def refused(_, book: Journal, found) -> None:
+            with pytest.raises(ValidationError, match="one for the whole account"):
+                ignore(book, on.run, found, who="ada", why="mine")
+
+        def adopted(_, book: Journal, found) -> None:
+            prices = {PERPETUAL: 100.0}
+            adopt(book, on.run, found, who="ada", why="mine", symbols=[PERPETUAL], prices=prices)
+
+        await on.looked(refused)
+        await on.looked(adopted)
+        assert (await on.looked()).clean
+        on.strategy = Always(float("nan"), exits=on.strategy.exits)
+        report = await on.session(2)
+        assert (await on.looked()).clean
+        account = report.session.desk.account
+        assert account.holdings[0].held == 3.0
+        assert account.equity() == pytest.approx(float(on.total("USDT")) - 9_000.0, abs=1e-9)
+        assert resting(on) == [("limit", 3, True), ("stop_loss", 3, True)]
+
+    on_stage(play, long_and_protected(tmp_path / "j.sqlite"))
+
+
+def test_flatten_closes_what_is_held_by_an_order_that_only_reduces(tmp_path: Path) -> None:
+    async def play(on: Stage) -> None:
+        stop = Stop(flatten=True)
+        await on.session(3, stop=stop, each=lambda done: stop.ask("enough") if done == 2 else None)
+        assert on.server.exchange.margin.positions[PERPETUAL].amount == 0 and resting(on) == []
+        newest = max(on.server.book.orders.values(), key=lambda order: order.id)
+        assert (newest.side, newest.reduce_only) == ("sell", True)
+        assert (await on.looked()).clean
+
+    on_stage(play, long_and_protected(tmp_path / "j.sqlite"))
+
+
+def test_barrier_that_a_person_has_cancelled_is_set_again_and_the_other_stays(tmp_path: Path) -> None:
+    async def play(on: Stage) -> None:
+        def cancelled(done: int) -> None:
+            if done == 2:
+                (stop,) = (order for order in on.server.book.open_orders() if order.kind == "stop_loss")
+                on.server.book.cancel(PERPETUAL, stop.id)
+
+        await on.session(4, each=cancelled)
+        assert [kind for kind, _, _ in resting(on)] == ["limit", "stop_loss"]
+        assert sum(order.kind == "stop_loss" for order in on.server.book.orders.values()) == 2
+
+    on_stage(play, long_and_protected(tmp_path / "j.sqlite"))
+
+
+class DiedError(BaseException):
+    """The process ends here."""
+
+
+def test_barriers_that_a_dying_process_wrote_down_and_never_sent_rest_after_its_restart(
+    tmp_path: Path, monkeypatch
+) -> None:
+    once = Calls.once
+
+    async def dies(self, method: str, *args, **more):
+        if method == "create_order" and args[-1].get("reduceOnly"):
+            raise DiedError
+        return await once(self, method, *args, **more)
+
+    async def play(on: Stage) -> None:
+        monkeypatch.setattr(Calls, "once", dies)
+        with pytest.raises(DiedError):
+            await on.session(2)
+        assert resting(on) == []
+        monkeypatch.setattr(Calls, "once", once)
+        await on.session(1)
+        assert resting(on) == [("limit", 5, True), ("stop_loss", 5, True)]
+
+    on_stage(play, long_and_protected(tmp_path / "j.sqlite"))
