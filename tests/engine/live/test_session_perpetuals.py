@@ -17,6 +17,7 @@ from data.errors import ValidationError
 from engine import Exits, RiskLimits
 from engine.live.calls import Calls
 from engine.live.choices import adopt, ignore
+from engine.live.gateway import Gateway
 from engine.live.journal import Journal
 from engine.live.life import Nursery
 from engine.live.reconcile import ReconciliationError
@@ -73,6 +74,19 @@ def test_answer_that_is_lost_is_looked_up_and_the_order_is_not_sent_again() -> N
     rehearsal.raise_if_broken()
     assert rehearsal.faults["answer_lost"] == 3
     assert not rehearsal.differences  # it was executed: nothing is otherwise than in paper
+
+
+def test_session_that_sends_again_without_looking_is_caught(monkeypatch) -> None:
+    """A bug planted in the resend logic: a lost answer is taken for an order that never arrived."""
+
+    async def blind(self, intent, until):
+        return None
+
+    monkeypatch.setattr(Gateway, "_resolve", blind)
+    lost = [Planned("answer_lost", on="POST /v5/order/create", nth=number) for number in (1, 2, 4)]
+    rehearsal = rehearse(CASES["market orders"], perpetuals(40), faults=FaultPlan(planned=lost), **TERMS)
+    assert any("went twice" in one for one in rehearsal.broken)
+    assert any(one.startswith(("BTC/USDT:USDT: the journal", "ETH/USDT:USDT: the journal")) for one in rehearsal.broken)
 
 
 def test_order_that_is_refused_for_funds_goes_as_the_margin_pays_short_or_long() -> None:
