@@ -180,12 +180,12 @@ class Placing:
     def _payable(self, ask: Ask, free: float) -> float:
         """The amount of an order that free money, or free margin, pays once its price has moved by the headroom."""
         account, column = self.desk.account, ask.column
-        rate = account.rates[column][1]
+        rate: float = account.rates[column][1]
         if not is_perpetual(self._symbol(column)):
             return free / (ask.price * (1.0 + rate) * (1.0 + _HEADROOM))
         position, leverage = account.holdings[column], account.terms[column]["leverage"]
         worse = ask.price * (1.0 + _HEADROOM if ask.amount > 0.0 else 1.0 - _HEADROOM)
-        return abs(rules.payable_amount(ask.amount, position.held, position.mark, worse, rate, leverage, free))
+        return float(abs(rules.payable_amount(ask.amount, position.held, position.mark, worse, rate, leverage, free)))
 
     def _halt_on_unknown(self, reports: Iterable[OrderReport]) -> None:
         for report in reports:

@@ -149,7 +149,7 @@ async def run_live(
         SessionHaltedError: see `Session.run`.
         ValidationError: an input is wrong, or the run was stopped by a kill file that is still there.
     """
-    kind = _check(strategy, exchange, symbols, cash, run, watch_exits=watch_exits)
+    traded = _check(strategy, exchange, symbols, cash, run, watch_exits=watch_exits)
     require_permission(exchange, run, permission)
     stop = Stop() if stop is None else stop
     if stop.kill_file is not None:
@@ -165,11 +165,10 @@ async def run_live(
         await answered(times.check)
         venues = venues_of(exchange, symbols, venues, leverage=leverage)
         options = {"resend_within": _RESEND_WITHIN, **(gateway_options or {})}
-        gateway = Gateway(exchange, book, run=run, margin_in=kind.margin_in, **options)
+        gateway = Gateway(exchange, book, run=run, margin_in=traded.margin_in, **options)
         may = await answered(lambda: refuse_withdrawals(exchange))
-        if kind.perpetual:
-            await check_margin(exchange, venues, may_set=set_leverage)
-        rests = what_rests(exchange, strategy.exits, apart=kind.perpetual)
+        await check_margin(exchange, venues, may_set=set_leverage)
+        rests = what_rests(exchange, strategy.exits, apart=traded.perpetual)
         _state_start(book, run, exchange, symbols, timeframe, cash, stop, may, dead_man, permission, rests)
         await reconcile_at_start(gateway, book, run, symbols, Decimal(repr(float(cash))))
         feed = FinalFeed(exchange, symbols, timeframe, grace=grace)

@@ -112,7 +112,7 @@ def venues_of(
 
 
 async def check_margin(exchange: Any, venues: Mapping[str, Venue], *, may_set: bool = False) -> None:
-    """Refuse an account whose perpetuals are not set as a session needs them.
+    """Refuse an account whose perpetuals are not set as a session needs them; of spot nothing is asked.
 
     Args:
         exchange: of ccxt, its markets loaded and its keys set.
@@ -124,6 +124,8 @@ async def check_margin(exchange: Any, venues: Mapping[str, Venue], *, may_set: b
             venue's; says how to mend it.
     """
     for symbol, venue in venues.items():
+        if not is_perpetual(symbol):
+            continue
         _check_contract(exchange, symbol, venue)
         mode = await answered(partial(exchange.fetch_margin_mode, symbol))
         if mode["marginMode"] != "cross":
