@@ -238,7 +238,8 @@ def _table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) ->
 
 def _order(intent: Any) -> str:
     prices = [f"{name} {price}" for name, price in (("at", intent.price), ("stop", intent.stop_price)) if price]
-    return " ".join([intent.side, intent.amount, intent.kind, *prices])
+    kind = [] if intent.kind == "stop" else [intent.kind]  # its price says so
+    return " ".join([intent.side, intent.amount, *kind, *prices])
 
 
 def _price(price: Any) -> str:
