@@ -145,8 +145,8 @@ async def check_margin(exchange: Any, venues: Mapping[str, Venue], *, may_set: b
         if not may_set:
             raise ValidationError(
                 f"{exchange.id}: the leverage of {symbol} is {'not told' if told != told else format(told, 'g')}, the "
-                f"venue says {venue.leverage:g}: orders would be refused; set it on the exchange, say "
-                "set_leverage=True, or trade with less"
+                f"venue says {venue.leverage:g}: orders would be refused; set it on the exchange, "
+                "have run_live set it (set_leverage=True), or trade with less"
             )
         await answered(partial(exchange.set_leverage, venue.leverage, symbol))
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from engine.live.books import Books
     from engine.live.journal import Journal
     from engine.live.reconcile import Findings
     from research.strategy_card import Card
@@ -126,10 +128,10 @@ def print_status(book: Journal, run: str) -> None:
         "open bar": "none yet" if done is None else moment(done),
         "kill file": f"{kill_file}: {read_kill(kill_file).get('why')}" if kill_file.exists() else "none",
     }
-    if state is not None and state[1]:
-        rows["cash"] = " ".join(_money(state[1]))
-        rows["equity"] = f"{_equity(state[1]):,.8g}"
     books = book.rebuild(run)
+    if state is not None and state[1]:
+        rows["cash"] = " ".join(_money(state[1], books))
+        rows["equity"] = f"{_equity(state[1]):,.8g}"
     gains = (f"{gain:+.8g} {currencies(symbol)[1]} with {symbol}" for symbol, gain in books.realised.items())
     rows["realised"] = ", ".join(gains) or "nothing"
     rows["fees"] = ", ".join(f"{paid:f} {currency}" for currency, paid in books.fees.items()) or "none"
@@ -246,11 +248,21 @@ def _price(price: Any) -> str:
     return "" if price is None else f"{price:f}"
 
 
-def _money(state: dict[str, Any]) -> list[str]:
+def _cash(state: dict[str, Any]) -> Decimal:
+    """What a session reckons as cash: what it holds counts as paid for, a perpetual's position too."""
     from engine.live.books import currencies
 
+    return Decimal(state["totals"].get(currencies(state["symbols"][0])[1], "0"))
+
+
+def _money(state: dict[str, Any], books: Books) -> list[str]:
+    """Cash and its currency; of perpetuals the run's part of the wallet, whose positions are not paid for."""
+    from engine.live.books import currencies, is_perpetual
+    from engine.live.order_state import sum_of
+
     quote = currencies(state["symbols"][0])[1]
-    return [str(state["totals"].get(quote, "0")), quote]
+    spent = [cost for symbol, cost in books.cost.items() if is_perpetual(symbol)]
+    return [f"{sum_of((_cash(state), *spent)):f}", quote]
 
 
 def _marks(state: dict[str, Any]) -> dict[str, float]:
@@ -260,7 +272,7 @@ def _marks(state: dict[str, Any]) -> dict[str, float]:
 
 def _equity(state: dict[str, Any]) -> float:
     held = state["desk"]["account"]["holdings"]
-    return float(_money(state)[0]) + sum(float(one["held"]) * float(one["mark"]) for one in held if one["held"])
+    return float(_cash(state)) + sum(float(one["held"]) * float(one["mark"]) for one in held if one["held"])
 
 
 def moment(ns: int) -> str:

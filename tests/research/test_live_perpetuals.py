@@ -39,8 +39,10 @@ def test_session_trades_a_perpetual_is_explained_and_is_flattened(tmp_path: Path
         assert "BTC/USDT:USDT" in shown and "acknowledged" in shown
         assert "all is explained" in ladder("live", "reconcile", journal, *where)
         with Journal.reading(journal) as book:
-            held = book.rebuild("one").positions["BTC/USDT:USDT"]
-        assert held != 0
+            books = book.rebuild("one")
+        assert books.positions["BTC/USDT:USDT"] != 0
+        wallet = f"{5_000 + books.changes['USDT']:.6f}"
+        assert wallet in shown, "cash is the run's part of the wallet"
         told = ladder("live", "reconcile", journal, "--flatten", "--why", "enough", *where)
         assert "2 orders cancelled, 1 positions closed" in told and "all is explained" in told
     with Journal.reading(journal) as book:
