@@ -294,7 +294,7 @@ class Placing:
         kinds = [kind for kind, has in (("stop", has_stop), ("limit", has_profit)) if has]
         return [
             OrderIntent(
-                client_id=self._barrier_id(self._bar, symbol, kind, apart=apart),
+                client_id=client_id(self.name, self._bar, symbol, _BARRIERS),
                 symbol=symbol,
                 side="sell" if self.desk.account.holdings[column].held > 0.0 else "buy",
                 kind=kind,
@@ -313,7 +313,7 @@ class Placing:
 
     def _next_attempt(self, intent: OrderIntent) -> OrderIntent:
         """The order under the first id of its turn that no other order has, nor one like it that has ended."""
-        attempt = 0
+        attempt, intent = 0, replace(intent, client_id=self._named(intent, 0))
         while True:
             known = self.journal.intent(intent.client_id)
             if known is None:
@@ -322,12 +322,13 @@ class Placing:
             if known == intent and state is not None and not state.final:
                 return known
             attempt += 1
-            name = self._barrier_id(intent.bar, intent.symbol, intent.kind, attempt, apart=intent.reduce_only)
-            intent = replace(intent, client_id=name)
+            intent = replace(intent, client_id=self._named(intent, attempt))
 
-    def _barrier_id(self, bar: int, symbol: str, kind: str, attempt: int = 0, *, apart: bool) -> str:
-        """The client id of a barrier's order; `apart`: the other barrier is an order of its own."""
-        return client_id(self.name, bar, symbol, f"{_BARRIERS} {kind}" if apart else _BARRIERS, attempt)
+    def _named(self, intent: OrderIntent, attempt: int) -> str:
+        """The client id of an attempt at an order: of a perpetual's barriers each has its own."""
+        apart = intent.leg == _BARRIERS and is_perpetual(intent.symbol)
+        leg = f"{intent.leg} {intent.kind}" if apart else intent.leg
+        return client_id(self.name, intent.bar, intent.symbol, leg, attempt)
 
     async def _free(self, column: int) -> bool:
         """Take a position's barriers off the exchange; False where one of them has filled meanwhile."""
