@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,8 @@ from data.market import Market
 from engine.brokers import paper
 from engine.live.order_state import Fill, OrderIntent, average_price, sum_of
 from engine.strategy import Strategy
+
+_NS_PER_MS: Final = 1_000_000
 
 
 class Traded(NamedTuple):
@@ -44,13 +46,15 @@ def beside_paper(
         Orders alike, from each symbol's first one on, and the first that differs of each symbol, in words.
     """
     begun = replace(Begun(), inner=strategy, when=market.index[start])
-    last = market.index[-2]  # what the last turn sent fills in a bar that `paper` does not see
+    # The last bar is left out by what filled in it: nobody decides at its close, and barriers that rest in it may be
+    # older in the one record than in the other.
+    last = market.index[-1]
     wanted = paper(begun, market, **terms).orders
-    wanted = wanted[wanted["decided_at"] < last]
+    wanted = wanted[wanted["filled_at"] < last]
     traded = [
         Traded(intent, sum_of(fill.amount for fill in fills), float(average_price(tuple(fills)) or "nan"))
         for intent, fills in orders
-        if fills and intent.bar < last.value
+        if fills and fills[0].at * _NS_PER_MS < last.value
     ]
     matched, differences = 0, []
     for symbol in market.symbols:

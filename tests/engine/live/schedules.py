@@ -23,7 +23,7 @@ async def schedule_async(seed: int, turns: int, nursery: Nursery | None = None) 
     first = 2_900 + seed * 37 % 20_000
     market = load_sample(["BTC/USD", "ETH/USD", "LTC/USD"]).iloc(first, first + 8 + turns)
     return await rehearse_async(
-        SmaCross(2, 5, weight=0.9, exits=BARRIERS[seed % 4]),
+        SmaCross(2, 5, weight=0.9, exits=BARRIERS[seed // 2 % 4]),
         market,
         costs=Costs(fee=0.001, slippage=0.0005),
         venue=Venue(amount_step=1e-4, price_tick=1e-8, min_notional=10.0),
