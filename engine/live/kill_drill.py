@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -24,6 +24,8 @@ from engine.costs import Costs
 from engine.limits import RiskLimits
 from engine.live.life import Job, live
 from engine.live.safety import Stop, kill_file_of, write_kill
+from engine.live.trading_terms import check_symbols
+from engine.rehearsal.margin import MarginAccount
 from engine.rehearsal.server import RehearsalServer
 from engine.strategy import Strategy
 from engine.venue import Venue
@@ -96,19 +98,18 @@ async def _drilled(
     with tempfile.TemporaryDirectory(prefix="ladder-drill-") as folder:
         journal = Path(folder) / "journal.sqlite"
         kill_file = kill_file_of(journal)
+        kind = check_symbols("kill drill", market.symbols)
         async with RehearsalServer(
             market,
+            dialect=kind.dialect,
             venues=venue,
             cash=Decimal(repr(float(cash))),
             fees=(Decimal(repr(costs.maker_fee)), Decimal(repr(costs.taker_fee))),
             start=max(strategy.warmup, 1) + 1,
         ) as server:
-            base = {symbol.partition("/")[0] for symbol in market.symbols}
 
             async def advance(_: int = 0) -> bool:
-                account, book = server.book.account, server.book
-                seen["resting"] = len(book.open_orders())
-                seen["held"] = sum(account.free.get(one, 0) + account.locked.get(one, 0) > 0 for one in base)
+                seen["resting"], seen["held"] = len(server.book.open_orders()), _held(server, market.symbols)
                 if seen["resting"] or seen["held"]:
                     write_kill(kill_file, why=_WHY, flatten=False)
                     return True
@@ -120,6 +121,7 @@ async def _drilled(
 
             stop = Stop(kill_file=kill_file)
             options: dict[str, Any] = {"after_turn": advance, "when_ready": ready, "stop": stop}
+            options["leverage"] = venue.leverage
             job = Job(
                 strategy=strategy,
                 symbols=list(market.symbols),
@@ -130,7 +132,7 @@ async def _drilled(
                 enrich=enrich,
                 journal=journal,
                 run="drill",
-                exchange="binance",
+                exchange=kind.dialect,
                 urls=server.urls,
                 control=server.rest_url,
                 options=options,
@@ -149,3 +151,12 @@ async def _is_refused(job: Job) -> bool:
     except ValidationError:
         return True
     return False
+
+
+def _held(server: RehearsalServer, symbols: Sequence[str]) -> int:
+    """How many positions the exchange has, of symbols."""
+    account = server.book.account
+    if isinstance(account, MarginAccount):
+        return sum(bool(account.positions[symbol].amount) for symbol in symbols if symbol in account.positions)
+    base = {symbol.partition("/")[0] for symbol in symbols}
+    return sum(account.free.get(one, 0) + account.locked.get(one, 0) > 0 for one in base)

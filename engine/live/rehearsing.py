@@ -199,8 +199,22 @@ async def rehearse_async(
     plan = faults if isinstance(faults, FaultPlan) else _plan(faults, seed)
     with tempfile.TemporaryDirectory(prefix="ladder-rehearsal-") as folder:
         path = journal or Path(folder) / "journal.sqlite"
-        stage = _Stage(strategy, market, kind, cash, costs, venue, risk, plan, seed, crashes, path, start, enrich)
-        stage.nursery = nursery
+        stage = _Stage(
+            strategy=strategy,
+            market=market,
+            kind=kind,
+            cash=cash,
+            costs=costs,
+            venue=venue,
+            risk=risk,
+            plan=plan,
+            chance=random.Random(seed),  # noqa: S311 - no secret hangs on it
+            crashes=crashes,
+            path=path,
+            start=start,
+            enrich=enrich,
+            nursery=nursery,
+        )
         try:
             async with asyncio.timeout(limit):
                 return await stage.play(progress, dict(session_options or {}))
@@ -220,38 +234,32 @@ def _plan(amount: str, seed: int) -> FaultPlan | None:
     return FaultPlan(seed, {kind: rate * share for kind, rate in HEAVY.items()}, delay=0.02, retry_after=0)
 
 
+@dataclass(eq=False, kw_only=True)
 class _Stage:
     """One rehearsal: its exchange, and the sessions that follow each other on one journal."""
 
-    def __init__(
-        self,
-        strategy: Strategy,
-        market: Market,
-        kind: Kind,
-        cash: float,
-        costs: Costs,
-        venue: Venue,
-        risk: RiskLimits | None,
-        plan: FaultPlan | None,
-        seed: int,
-        crashes: float,
-        path: Path,
-        start: int,
-        enrich: Callable[[Market], Market] | None,
-    ) -> None:
-        self.strategy, self.market, self.cash, self.costs, self.venue = strategy, market, cash, costs, venue
-        self.risk, self.plan, self.crashes, self.path, self.start = risk, plan, crashes, path, start
-        self.kind, self.enrich = kind, enrich
-        self.exchange = "bybit" if kind.perpetual else "binance"
-        self.chance = random.Random(seed)  # noqa: S311 - no secret hangs on it
-        self.killed, self.row = 0, start
-        self.nursery: Nursery | None = None
+    strategy: Strategy
+    market: Market
+    kind: Kind
+    cash: float
+    costs: Costs
+    venue: Venue
+    risk: RiskLimits | None
+    plan: FaultPlan | None
+    chance: random.Random
+    crashes: float
+    path: Path
+    start: int
+    enrich: Callable[[Market], Market] | None
+    nursery: Nursery | None
+    killed: int = 0
+    row: int = 0
 
     async def play(self, progress: Callable[[int, int], None] | None, options: dict[str, Any]) -> Rehearsal:
         costs = self.costs
         async with RehearsalServer(
             self.market,
-            dialect=self.exchange,
+            dialect=self.kind.dialect,
             venues=self.venue,
             cash=Decimal(repr(float(self.cash))),
             fees=(Decimal(repr(costs.maker_fee)), Decimal(repr(costs.taker_fee))),
@@ -270,7 +278,7 @@ class _Stage:
                 enrich=self.enrich,
                 journal=self.path,
                 run=RUN,
-                exchange=self.exchange,
+                exchange=self.kind.dialect,
                 urls=server.urls,
                 control=server.rest_url,
                 gateway=_GATEWAY,

@@ -15,7 +15,7 @@ import difflib
 import math
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from data.errors import ValidationError
 from engine.live.books import currencies, is_perpetual
@@ -33,6 +33,11 @@ class Kind(NamedTuple):
     def margin_in(self) -> str | None:
         """The currency of the margin; None on spot."""
         return self.quote if self.perpetual else None
+
+    @property
+    def dialect(self) -> Literal["binance", "bybit"]:
+        """Which of the rehearsal exchange's dialects trades it."""
+        return "bybit" if self.perpetual else "binance"
 
 
 def check_symbols(where: str, symbols: Sequence[str]) -> Kind:

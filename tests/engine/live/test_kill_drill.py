@@ -14,6 +14,8 @@ from engine.live.account_check import AccountSeen, look_at_account
 from engine.live.kill_drill import kill_drill
 from engine.rehearsal.server import RehearsalServer
 from research.strategies import SmaCross
+from tests.engine.live.perpetuals import VENUE as PERPETUAL
+from tests.engine.live.perpetuals import both_ways, perpetuals
 
 VENUE = Venue(amount_step=1e-4, price_tick=1e-8, min_notional=10.0)
 TERMS = {"cash": 10_000.0, "costs": Costs(fee=0.001), "venue": VENUE}
@@ -71,3 +73,9 @@ def test_what_an_account_lacks_is_named() -> None:
         "binance: 5,000.00 USD are free, the card's cash is 6,000.00",
         "binance: has no market NO/USD",
     ]
+
+
+def test_a_drill_on_perpetuals() -> None:
+    strategy = both_ways(3, 10, Exits(stop_loss=0.2, take_profit=0.4))
+    drill = kill_drill(strategy, perpetuals(60, pairs=("BTC/USD",)), **{**TERMS, "venue": PERPETUAL})
+    assert drill.ok and drill.resting == 2 and drill.held == 1 and drill.left == 0
