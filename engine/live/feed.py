@@ -16,7 +16,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -35,6 +36,8 @@ _PAGE: Final = 1_000  # candles in one answer, at most
 _ATTEMPTS: Final = 8
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 30.0
 _UNSURE: Final = 0.5  # seconds between looks by REST, while the stream is silent
+_OVERDUE: Final = 3.0  # seconds after a bar's end by the exchange's clock, and between looks from then on
+_NS_PER_SECOND: Final = 1_000_000_000
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,8 @@ class CandleFeed:
         timeframe: of the bars, one that the exchange has.
         grace: seconds that symbols have to begin a bar, once one of them has.
         patience: seconds without any message after which the stream counts as dead and is taken up anew.
+        clock: the exchange's time, ns: a bar that should be over by it and is not is asked for by REST. None for no
+            such clock: then silence alone tells.
 
     Attributes:
         gaps: times the stream broke.
@@ -72,13 +77,20 @@ class CandleFeed:
     """
 
     def __init__(
-        self, exchange: Any, symbols: Sequence[str], timeframe: str, *, grace: float = 0.5, patience: float = 60.0
+        self,
+        exchange: Any,
+        symbols: Sequence[str],
+        timeframe: str,
+        *,
+        grace: float = 0.5,
+        patience: float = 60.0,
+        clock: Callable[[], int] | None = None,
     ) -> None:
         if timeframe not in exchange.timeframes:
             known = ", ".join(exchange.timeframes)
             raise ValidationError(f"{exchange.id}: has no candles of {timeframe}; it has {known}")
         self.symbols, self.timeframe, self.gaps, self.behind = tuple(symbols), timeframe, 0, False
-        self._exchange, self._grace, self._patience = exchange, grace, patience
+        self._exchange, self._grace, self._patience, self._clock = exchange, grace, patience, clock
         self._step = parse_timeframe(timeframe).value
         self._open = 0  # opening time of the bar that is open, ns
         self._begun: set[str] = set()
@@ -193,18 +205,28 @@ class CandleFeed:
         return max((_time(cache[-1]) for cache in caches if cache), default=0)
 
     async def _newest_after(self, time: int) -> int:
-        """Wait for a bar that begins after a time; by REST too, while nobody knows whether the stream carries."""
+        """Wait for a bar that begins after a time; by REST too, while nobody knows whether the stream carries it."""
+        now, looked = asyncio.get_running_loop().time, -math.inf
         while (newest := self._newest()) <= time:
             self._heard.clear()
+            silent = _UNSURE if self._quiet else self._patience
+            late = max(self._over_in(), looked + _OVERDUE - now())
             try:
-                async with asyncio.timeout(_UNSURE if self._quiet else self._patience):
+                async with asyncio.timeout(max(min(silent, late), 0.0)):
                     await self._heard.wait()
             except TimeoutError:
+                looked = now()
                 newest = await self._newest_by_rest()
                 if newest > time:
                     self._broken = True
                     return newest
         return newest
+
+    def _over_in(self) -> float:
+        """Seconds until the bar that is open should have been followed by another one, with some to spare."""
+        if self._clock is None:
+            return math.inf
+        return (self._open + self._step - self._clock()) / _NS_PER_SECOND + _OVERDUE
 
     async def _all_begin(self, time: int) -> None:
         while len(self._streamed(time)) < len(self.symbols):

@@ -179,7 +179,7 @@ async def run_paper_live(
         _state_start(book, run, symbols, stop, record)
         if any(venue.shorts for venue in rules.values()):
             _LOG.warning("%s: %s", run, _NO_FUNDING)
-        feed = FinalFeed(exchange, symbols, timeframe, grace=grace)
+        feed = FinalFeed(exchange, symbols, timeframe, grace=grace, clock=clock or times.now)
         rows = max(strategy.warmup, 1) + extra_bars
         late = max(late_after * parse_timeframe(timeframe).total_seconds(), _LATE)
         signs = asyncio.create_task(_live_signs(book, run), name="signs of life")

@@ -171,7 +171,7 @@ async def run_live(
         rests = what_rests(exchange, strategy.exits, apart=traded.perpetual)
         _state_start(book, run, exchange, symbols, timeframe, cash, stop, may, dead_man, permission, rests)
         await reconcile_at_start(gateway, book, run, symbols, Decimal(repr(float(cash))))
-        feed = FinalFeed(exchange, symbols, timeframe, grace=grace)
+        feed = FinalFeed(exchange, symbols, timeframe, grace=grace, clock=clock or times.now)
         rows = max(strategy.warmup, 1) + extra_bars
         async with _signs_of_life(book, run, switch), contextlib.AsyncExitStack() as ending:
             if switch is not None:

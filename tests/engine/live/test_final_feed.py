@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from data import Market, load_sample
-from engine.live import final_feed
+from engine.live import feed, final_feed
 from engine.live.feed import CandleFeed
+from engine.live.final_feed import FinalFeed
 from engine.rehearsal.faults import FaultPlan
 from tests.engine.live.on_paper import PERPETUAL, Stage, assert_same
 from tests.engine.live.paper_process import STRATEGY, SYMBOLS
@@ -55,3 +58,40 @@ def test_without_that_a_part_of_a_bar_is_taken_for_all_of_it(tmp_path: Path, mon
     report, _ = stage.played(FaultPlan(3, LATE))
     closes = pd.concat([report.result.prices, stage.paper().prices], axis=1, keys=["heard", "true"])
     assert (closes["heard"] != closes["true"]).to_numpy().any()
+
+
+def test_bar_that_should_be_over_is_asked_for_and_silence_is_not_waited_out(tmp_path: Path, monkeypatch) -> None:
+    """The stream tells nothing of the new bar and goes on about the old one: by the clock, the bar is overdue."""
+    monkeypatch.setattr(feed, "_OVERDUE", 0.2)
+    stage = staged(tmp_path)
+
+    async def play() -> tuple[float, int]:
+        import ccxt.pro
+
+        async with stage.server() as server:
+            client = ccxt.pro.binance({"enableRateLimit": False})
+            server.point(client)
+            end, begun = stage.market.index[12].value - 10**9, time.monotonic()  # the bar ends in a second
+
+            def clock() -> int:
+                return int(end + (time.monotonic() - begun) * 1e9)
+
+            followed = FinalFeed(client, list(stage.market.symbols), "30m", grace=0.1, clock=clock)
+            try:
+                await client.load_markets()
+                await followed.start(5)
+                waiting = asyncio.ensure_future(followed.turn())
+                monkeypatch.setattr(client, "handle_ohlcv", lambda *_: None)  # what it tells from now on is lost
+                await server.advance()
+                await asyncio.sleep(0.3)
+                first = server.requests["GET /api/v3/klines"]
+                assert not waiting.done(), "the bar is not over, by the clock"
+                turn = await asyncio.wait_for(waiting, 10)
+                assert turn.closed == stage.market.index[11].value
+                return time.monotonic() - begun, server.requests["GET /api/v3/klines"] - first
+            finally:
+                await followed.close()
+                await client.close()
+
+    took, asked = asyncio.run(play())
+    assert took < 5.0 and asked >= len(stage.market.symbols)
