@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from data.market import Market
     from engine.live.account_check import AccountSeen
     from engine.live.paper_live import PaperLiveReport
     from engine.live.start import LiveReport
@@ -34,6 +35,7 @@ BY: Final = "ladder demo"
 REASON: Final = "a demonstration on stored bars and a rehearsal exchange: no money is at risk"
 PAPER_TURNS, LIVE_TURNS, REHEARSED = 480, 48, 500
 _JUDGED_UNTIL: Final = "2019-09-15"
+_RUN: Final = "demo"
 _LEFT_OVER: Final = ("paper.sqlite", "live.sqlite", "records")  # of an earlier climb
 _CARD: Final = """# The demo's strategy, as `ladder backtest | paper | rehearse | promote | live` take it.
 [strategy]
@@ -150,12 +152,13 @@ class _Stage:
         if record is None:
             return Climb(card_path, paper, None, None, None, None, tuple(self.pages))
         say(f"On paper with live prices: {PAPER_TURNS} bars that a rehearsal exchange replays")
-        session, seen = asyncio.run(self._on_paper(record.digest))
+        session, seen, prices = asyncio.run(self._on_paper(record.digest))
         say("To live: paper beside its backtest, a rehearsal under heavy faults, the kill switch, the account")
         found = live_evidence(
             card,
             paper=self.folder / "paper.sqlite",
             account=seen,
+            prices=lambda _: prices,
             bars=REHEARSED,
             market=market,
             registry=self.registry,
@@ -168,7 +171,14 @@ class _Stage:
         from research.band_watch import BandWatch
 
         standing = standing_of(card, "live", self.registry, market, ground="rehearsal")
-        watch = BandWatch(standing, timeframe=card.market.timeframe, cash=card.account.cash, registry=self.registry)
+        watch = BandWatch(
+            standing,
+            run=_RUN,
+            timeframe=card.market.timeframe,
+            cash=card.account.cash,
+            rehearsal=True,
+            registry=self.registry,
+        )
         traded = asyncio.run(self._live(watch))
         return Climb(card_path, paper, session, live, traded, watch.seen, tuple(self.pages))
 
@@ -222,8 +232,10 @@ class _Stage:
 
         return int(load_sample().index.searchsorted(self.card.candles().index[-1], side="right"))
 
-    async def _on_paper(self, record: str) -> tuple[PaperLiveReport, AccountSeen]:
-        from engine.live.account_check import look_at_account
+    async def _on_paper(self, record: str) -> tuple[PaperLiveReport, AccountSeen, Market]:
+        import pandas as pd
+
+        from engine.live.account_check import candles_told, look_at_account
         from engine.live.clock import standing
         from engine.live.paper_live import run_paper_live
 
@@ -238,7 +250,7 @@ class _Stage:
                     card.market.timeframe,
                     cash=terms["cash"],
                     journal=self.folder / "paper.sqlite",
-                    run="demo",
+                    run=_RUN,
                     costs=terms["costs"],
                     risk=terms["risk"],
                     enrich=card.enriched,
@@ -247,7 +259,10 @@ class _Stage:
                     clock=standing,
                     record=record,
                 )
-                return report, await look_at_account(client, card.market.symbols, card.account.cash)
+                seen = await look_at_account(client, card.market.symbols, card.account.cash)
+                times = pd.DatetimeIndex(report.result.equity.index).as_unit("ns").asi8
+                span = int(times[0]), int(times[-1])
+                return report, seen, await candles_told(client, card.market.symbols, card.market.timeframe, *span)
             finally:
                 await client.close()
 
@@ -267,7 +282,7 @@ class _Stage:
                     card.market.timeframe,
                     cash=terms["cash"],
                     journal=journal,
-                    run="demo",
+                    run=_RUN,
                     costs=terms["costs"],
                     risk=terms["risk"],
                     enrich=card.enriched,

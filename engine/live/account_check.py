@@ -8,15 +8,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, Final
 
+import numpy as np
+
+from data.candles import CANDLE_COLUMNS
 from data.errors import ValidationError
+from data.market import Market
+from data.timeframe import parse_timeframe
+from engine.live.bars import Bar, bar_of
 from engine.live.books import currencies
 from engine.live.calls import answered
 from engine.live.clock import ExchangeClock
 from engine.live.permission import is_rehearsal
 from engine.live.safety import refuse_withdrawals
+from engine.paper_stream import market_of
 from engine.venue import Venue
+
+_NS_PER_MS: Final = 1_000_000
+_PAGE: Final = 1_000  # candles in one answer, at most
 
 
 @dataclass(frozen=True)
@@ -100,3 +111,38 @@ async def look_at_account(exchange: Any, symbols: Sequence[str], cash: float) ->
         venues=venues,
         lacking=tuple(lacking),
     )
+
+
+async def candles_told(exchange: Any, symbols: Sequence[str], timeframe: str, first: int, last: int) -> Market:
+    """The closed bars that opened from one time to another, as an exchange tells them now.
+
+    Args:
+        exchange: of ccxt; it is asked for public data alone.
+        symbols: as ccxt names them.
+        timeframe: of the bars.
+        first: opening time of the first bar, ns.
+        last: of the last one, ns.
+
+    Raises:
+        ccxt's error: it does not answer.
+        ValidationError: it has none of them.
+    """
+    await answered(exchange.load_markets)
+    step = parse_timeframe(timeframe).value // _NS_PER_MS
+    rows: dict[int, dict[str, Bar]] = {}
+    for symbol in symbols:
+        since = first // _NS_PER_MS
+        while since <= last // _NS_PER_MS:
+            page = await answered(partial(exchange.fetch_ohlcv, symbol, timeframe, since, _PAGE))
+            fresh = [row for row in page if since <= row[0] <= last // _NS_PER_MS]
+            if not fresh:
+                break
+            for row in fresh:
+                rows.setdefault(int(row[0]) * _NS_PER_MS, {})[symbol] = bar_of(row)
+            since = int(fresh[-1][0]) + step
+    if not rows:
+        raise ValidationError(f"{exchange.id}: tells no bar of {', '.join(symbols)} {timeframe} of that time any more")
+    times = sorted(rows)
+    missing = (float("nan"),) * len(CANDLE_COLUMNS)
+    values = [np.array([rows[time].get(symbol, missing) for symbol in symbols]).T for time in times]
+    return market_of(times, values, symbols, timeframe)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,12 @@ from data.market import Market
 _SPARE: Final = 200
 
 Bar = tuple[float, float, float, float, float]  # open, high, low, close, volume
+
+
+def bar_of(row: Sequence[Any]) -> Bar:
+    """A candle as ccxt tells it: time (ms), open, high, low, close, volume."""
+    first, high, low, last, volume = (float(value) for value in row[1:6])
+    return first, high, low, last, volume
 
 
 class BarWindow:

@@ -28,7 +28,7 @@ from data.candles import CANDLE_COLUMNS
 from data.errors import FetchError, ValidationError
 from data.market import Market
 from data.timeframe import parse_timeframe
-from engine.live.bars import Bar
+from engine.live.bars import Bar, bar_of
 
 _LOG = logging.getLogger(__name__)
 _NS_PER_MS: Final = 1_000_000
@@ -150,7 +150,9 @@ class CandleFeed:
         else:
             times = {closed: self._streamed(closed)}
             lagging = [symbol for symbol in self.symbols if symbol not in times[closed] and symbol in self._begun]
-            if lagging:  # it had begun, and the stream did not tell how it ended
+            # It had begun, and the stream did not tell how it ended; or it tells nothing at all of the bar, for REST
+            # was who said that it had opened.
+            if lagging or not times[closed]:
                 times = await self._by_rest(closed, opened)
         opens = {symbol: bar[0] for symbol, bar in self._streamed(opened).items()}
         self._open, self._begun = opened, set(opens)
@@ -196,7 +198,7 @@ class CandleFeed:
                 stamp = _time(row)
                 if stamp <= time:
                     if stamp == time:
-                        found[symbol] = _bar(row)
+                        found[symbol] = bar_of(row)
                     break
         return found
 
@@ -248,7 +250,7 @@ class CandleFeed:
             for row in table:
                 time = _time(row)
                 if first <= time < until:
-                    times.setdefault(time, {})[symbol] = _bar(row)
+                    times.setdefault(time, {})[symbol] = bar_of(row)
         return times
 
     async def _history(self, symbol: str, count: int) -> list[list[float]]:
@@ -284,11 +286,6 @@ class CandleFeed:
 
 def _time(row: Sequence[float]) -> int:
     return int(row[0]) * _NS_PER_MS
-
-
-def _bar(row: Sequence[float]) -> Bar:
-    first, high, low, last, volume = (float(value) for value in row[1:6])
-    return first, high, low, last, volume
 
 
 def _frame(rows: list[list[float]]) -> pd.DataFrame:

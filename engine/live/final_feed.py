@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from data.market import Market
-from engine.live.bars import Bar
+from engine.live.bars import Bar, bar_of
 from engine.live.feed import CandleFeed, Turn
 
 _NS_PER_MS: Final = 1_000_000
@@ -58,7 +58,7 @@ class FinalFeed(CandleFeed):
             for symbol, table in zip(unsure, tables, strict=True):
                 for row in table:
                     if int(row[0]) * _NS_PER_MS == turn.closed:
-                        found[symbol] = _bar(row)
+                        found[symbol] = bar_of(row)
         return replace(turn, bars={symbol: found[symbol] for symbol in self.symbols if symbol in found})
 
     def _hear(self, client: Any, message: Mapping[str, Any]) -> None:
@@ -70,7 +70,7 @@ class FinalFeed(CandleFeed):
             for row in reversed(cache.get(self.timeframe, [])):
                 if symbol is not None and int(row[0]) == started:
                     kept = self._final[symbol]
-                    kept[started * _NS_PER_MS] = _bar(row)
+                    kept[started * _NS_PER_MS] = bar_of(row)
                     for old in sorted(kept)[:-_KEPT]:
                         del kept[old]
                     break
@@ -86,8 +86,3 @@ def _closed(message: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
         for row in rows:
             if row.get("confirm") is True:
                 yield topic.rpartition(".")[2], int(row["start"])
-
-
-def _bar(row: Any) -> Bar:
-    first, high, low, last, volume = (float(value) for value in row[1:6])
-    return first, high, low, last, volume

@@ -74,7 +74,7 @@ CREATE TABLE bars_done (
 );
 """
 _KEPT: Final = (
-    *("decisions", "orders", "order_steps", "order_ids", "fills", "balances", "risk_events", "incidents"),
+    *("runs", "decisions", "orders", "order_steps", "order_ids", "fills", "balances", "risk_events", "incidents"),
     *("statements", "adjustments"),
 )
 

@@ -41,6 +41,9 @@ from engine.live.start import run_live
 from engine.strategy import Strategy
 
 _LOOK: Final = 0.02  # seconds between the nursery's looks at the life it has begun
+_SILENCE: Final = (
+    5.0  # seconds: a replay waits for its session, and a candle that is late comes with the next bar alone
+)
 _FAILED: Final = 70  # exit code of a life that ended by an error
 
 
@@ -126,6 +129,7 @@ async def live(job: Job) -> None:
                     "when_ready": ready,
                     "stop": stop,
                     "grace": 0.1,
+                    "silence": _SILENCE,
                     "clock": standing,
                     "gateway_options": dict(job.gateway),
                     **job.options,

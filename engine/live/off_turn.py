@@ -83,10 +83,8 @@ def leave(session: Session, why: str) -> None:
         why: in words.
     """
     stop = session.stop
-    if stop.asked():
-        return
     session.journal.record_incident(session.name, "left its band", {"why": why})
-    if stop.kill_file is not None:
+    if stop.kill_file is not None and not stop.kill_file.exists():
         write_kill(stop.kill_file, why=why, flatten=False, cancel=False)
     stop.ask(why)
 
@@ -115,7 +113,9 @@ def catch_up(session: Session) -> None:
             session.desk.left(column, filled, reasons.TARGET, session.tally.held(item.symbol), session.tally.cash)
             session.uncovered.add(column)
         account.money = float(session.tally.cash)
-    account.transferred(account.equity() - before)
+    moved = account.equity() - before
+    account.transferred(moved)
+    session.transferred += moved
 
 
 async def cover(session: Session) -> None:

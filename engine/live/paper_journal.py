@@ -106,6 +106,11 @@ class PaperJournal(Journal):
             for kind, symbol, verdict in verdicts:
                 self._add("risk_events", None, run, self._clock(), kind, symbol, as_text(verdict))
 
+    def decided_when(self, run: str) -> dict[int, int]:
+        """When the decision of each bar was written down, ns, by bar."""
+        rows = self._db.execute("SELECT bar, max(at) FROM decisions WHERE run = ? GROUP BY bar", (run,))
+        return {int(bar): int(at) for bar, at in rows}
+
     def executed(self, run: str, symbols: Sequence[str]) -> Iterator[PaperBar]:
         """Every bar of a run, as it was executed.
 

@@ -121,6 +121,7 @@ async def run_paper_live(
     when_ready: Callable[[bool], Awaitable[None]] | None = None,
     stop: Stop | None = None,
     grace: float = 0.5,
+    silence: float = 60.0,
     late_after: float = 0.02,
     clock: Callable[[], int] | None = None,
     record: str = "",
@@ -148,6 +149,7 @@ async def run_paper_live(
             earlier process of this run.
         stop: how it is ended from outside. What is held stays so, on paper: there is nothing to cancel or to flatten.
         grace: seconds that symbols have to begin a bar, once one of them has.
+        silence: seconds without any candle after which their stream counts as dead.
         late_after: fraction of a bar, but at least ten seconds, after whose passing its open is gone: nothing is
             decided for it.
         clock: the time by which that is told, ns; None for the exchange's own. `clock.standing` for a replay.
@@ -179,7 +181,7 @@ async def run_paper_live(
         _state_start(book, run, symbols, stop, record)
         if any(venue.shorts for venue in rules.values()):
             _LOG.warning("%s: %s", run, _NO_FUNDING)
-        feed = FinalFeed(exchange, symbols, timeframe, grace=grace, clock=clock or times.now)
+        feed = FinalFeed(exchange, symbols, timeframe, grace=grace, patience=silence, clock=clock or times.now)
         rows = max(strategy.warmup, 1) + extra_bars
         late = max(late_after * parse_timeframe(timeframe).total_seconds(), _LATE)
         signs = asyncio.create_task(_live_signs(book, run), name="signs of life")

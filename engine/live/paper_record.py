@@ -40,6 +40,7 @@ from engine.strategy import Strategy
 from engine.venue import Venue
 
 _STARTED: Final = "started"  # the statement in the journal
+_NAT: Final = np.iinfo(np.int64).min
 # A window gives sums that a whole history gives in another order: what differs by no more buys the same lot.
 _ALIKE: Final = {"rtol": 1e-9, "atol": 1e-12}
 
@@ -57,6 +58,7 @@ class PaperRun:
         first: how many lie before it.
         targets: what was decided, by bar and symbol; NaN for nothing, also where nobody decided.
         decided: whether somebody did, by bar.
+        written: when each decision was written down, by this machine's clock, UTC; NaT where nobody decided.
         slept: bars of the run that nobody decided on.
         venues: rules by symbol, as they were when the run began.
         starts: what each of its processes stated when it began.
@@ -73,6 +75,7 @@ class PaperRun:
     first: int
     targets: pd.DataFrame
     decided: pd.Series
+    written: pd.Series
     slept: int
     venues: Mapping[str, Venue]
     starts: Sequence[Statement]
@@ -133,6 +136,7 @@ def read_paper_run(
         same_terms(name, begun, terms_of(strategy, symbols, timeframe, cash, costs, risk, rules), rules, None)
         known = list(book.executed(name, symbols))
         starts, incidents = book.statements(name, _STARTED), Counter(kind for kind, _ in book.incidents(name))
+        written = book.decided_when(name)
     first = sum(row.kind == KNOWN for row in known)
     if first == len(known):
         raise ValidationError(f"journal {journal}: run {name!r} has no bar of its own yet")
@@ -146,6 +150,7 @@ def read_paper_run(
     begins = bars.index[first]
     later = Begun(strategy, begins)
     reference = backtest(later, seen, cash=cash, costs=costs, venue=rules, risk=risk)
+    times = np.array([written.get(row.time, _NAT) for row in known[first:]]).astype("datetime64[ns]")
     targets = np.array([_targets(row, len(symbols)) for row in known[first:]])
     index, columns = bars.index[first:], pd.Index(symbols, name="symbol")
     return PaperRun(
@@ -157,6 +162,7 @@ def read_paper_run(
         first=first,
         targets=pd.DataFrame(targets, index, columns),
         decided=pd.Series([row.kind == DECIDED for row in known[first:]], index),
+        written=pd.Series(pd.DatetimeIndex(times, tz="UTC"), index),
         slept=sum(row.kind == SLEPT for row in known),
         venues=rules,
         starts=starts,

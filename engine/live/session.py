@@ -67,6 +67,7 @@ class Session(Placing):
         adjusted: number of the last adjustment of the run's books that it has taken in.
         turns: bars that were decided on.
         following: its paper run, and who is told of both; None for none.
+        transferred: what persons have made part of the run's equity without a trade, quote currency.
         uncovered: columns whose barriers do not fit what is held, for it changed without a turn.
         entered: by column, when its position was last opened or enlarged, ms.
         unsold: columns that could not be left at a watched barrier; they are watched again from the next turn on.
@@ -84,6 +85,7 @@ class Session(Placing):
     adjusted: int = 0
     uncovered: set[int] = field(default_factory=set)
     following: Following | None = None
+    transferred: float = 0.0
     unsold: set[int] = field(default_factory=set)
     _equity: dict[int, float] = field(default_factory=dict)
     _coming: asyncio.Future[Turn] | None = None
@@ -160,7 +162,7 @@ class Session(Placing):
         self.window.add(turn.closed, turn.bars)
         decision = self._decided(turn.closed)
         moved, halts = self.desk.close(self._columns(turn.bars), decision.targets, decision.scale)
-        self._equity[turn.closed] = self.desk.account.equity()
+        self._equity[turn.closed] = self.desk.account.equity() - self.transferred
         self._write_events()
         if halts != guard.NO_RULE:
             self.journal.record_risk_event(self.name, "halt", "", {"rule": guard.RULES[halts], "bar": turn.closed})
@@ -203,7 +205,7 @@ class Session(Placing):
         await self._settle_resting()
         self.desk.drop_decided()
         moved, _ = self.desk.close(self._columns(bars), None, None)
-        self._equity[time] = self.desk.account.equity()
+        self._equity[time] = self.desk.account.equity() - self.transferred
         self.uncovered |= moved
         self.desk.open(time + 1, {})
         self.uncovered |= await self._resume(time, send=False)
@@ -259,6 +261,7 @@ class Session(Placing):
         return {
             "orders": self.known_orders,
             "adjusted": self.adjusted,
+            "transferred": self.transferred,
             "uncovered": sorted(self.uncovered),
             "entered": {str(column): time for column, time in self.entered.items()},
             "desk": self.desk.snapshot(),
@@ -279,6 +282,7 @@ class Session(Placing):
                 f"{', '.join(self.window.symbols)}; give it another name"
             )
         self.desk.restore(dict(state["desk"]))
+        self.transferred = float(state.get("transferred", 0.0))
         for column, item in state["resting"].items():
             intents = []
             for name, counted in item["orders"].items():

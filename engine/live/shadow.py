@@ -27,8 +27,9 @@ from engine.venue import Venue
 
 _LOG = logging.getLogger(__name__)
 _NAME: Final = "{run} on paper"
-# Told at each close: bar (opening time, ns), the session's equity, the paper run's. What it returns halts the session.
-Follow = Callable[[int, float, float], str | None]
+# Told at each close: bar (opening time, ns), the session's equity (without what persons have paid in or taken out), the
+# paper run's, and whether an earlier process of the run has told it before. What it returns halts the session.
+Follow = Callable[[int, float, float, bool], str | None]
 
 
 class Close(NamedTuple):
@@ -83,13 +84,11 @@ class Shadow:
             exchange: in ccxt.
 
         Raises:
-            ValidationError: the session's run holds something, which one that begins now does not.
+            ValidationError: the session's run has traded, and one that begins now has not.
         """
-        held = sorted(symbol for symbol, amount in self._journal.rebuild(self._run).positions.items() if amount)
-        if held:
+        if self._journal.fills(self._run) or self._journal.adjustments(self._run):
             raise ValidationError(
-                f"run {self._run!r} holds {', '.join(held)} and was begun without paper beside it, which could not "
-                "follow it now; end it flat, or begin a new run"
+                f"run {self._run!r} has traded without paper beside it, which could not follow it now; begin a new run"
             )
         self._journal.take_up(self._name, exchange, {"beside": self._run})
         rows = executed_before(self._stream, bars, opened)
@@ -157,7 +156,7 @@ class Following:
         """Tell what the journal has of earlier processes."""
         for beat in beats:
             for bar, ours, paper in beat.get("follow", []):
-                self._tell(int(bar), float(ours), float(paper))
+                self._follow(int(bar), float(ours), float(paper), True)
 
     def take(self, turn: Turn, decision: Decision, equity: Mapping[int, float]) -> None:
         """A turn is done but for its entry.
@@ -171,25 +170,20 @@ class Following:
         if self._shadow is None:
             return
         try:
-            closes = self._shadow.take(turn, decision)
+            for bar, paper in self._shadow.take(turn, decision):
+                if bar in equity:
+                    self.rows.append((bar, equity[bar], paper))
+                    self.why = self._follow(bar, equity[bar], paper, False) or self.why
         except Exception as error:  # noqa: BLE001  (whatever it is: what rests and is held is the session's to see to)
             _LOG.exception("the paper run beside the session has broken")
             self._shadow = None
             self.why = (
                 f"the paper run beside the session has broken ({type(error).__name__}: {error}): nothing follows it"
             )
-            return
-        for bar, paper in closes:
-            if bar in equity:
-                self.rows.append((bar, equity[bar], paper))
-                self._tell(bar, equity[bar], paper)
-
-    def _tell(self, bar: int, ours: float, paper: float) -> None:
-        self.why = self._follow(bar, ours, paper) or self.why
 
 
 def following(shadow: Shadow, follow: Follow, bars: Market, opened: int, exchange: str) -> Following:
-    """A session's paper run: gone on with where there is one, else begun, which only a run without a position can.
+    """A session's paper run: gone on with where there is one, else begun, which only a run without a fill can.
 
     Args:
         shadow: of the session.
@@ -199,7 +193,7 @@ def following(shadow: Shadow, follow: Follow, bars: Market, opened: int, exchang
         exchange: in ccxt.
 
     Raises:
-        ValidationError: the session's run holds something, and was begun without a paper run.
+        ValidationError: the session's run has traded without a paper run.
     """
     if not shadow.go_on():
         shadow.begin(bars, opened, exchange)

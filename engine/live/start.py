@@ -98,6 +98,7 @@ async def run_live(
     when_ready: Callable[[bool], Awaitable[None]] | None = None,
     stop: Stop | None = None,
     grace: float = 0.5,
+    silence: float = 60.0,
     stale_after: float = 0.5,
     clock: Callable[[], int] | None = None,
     gateway_options: Mapping[str, Any] | None = None,
@@ -130,6 +131,7 @@ async def run_live(
             earlier process of this run.
         stop: how it is ended from outside.
         grace: seconds that symbols have to begin a bar, once one of them has.
+        silence: seconds without any candle after which their stream counts as dead.
         stale_after: fraction of a bar after whose passing nothing more is opened or enlarged at its open.
         clock: the time by which bars are late, ns; None for the exchange's own. `clock.standing` for a replay.
         gateway_options: of `Gateway`.
@@ -171,7 +173,7 @@ async def run_live(
         rests = what_rests(exchange, strategy.exits, apart=traded.perpetual)
         _state_start(book, run, exchange, symbols, timeframe, cash, stop, may, dead_man, permission, rests)
         await reconcile_at_start(gateway, book, run, symbols, Decimal(repr(float(cash))))
-        feed = FinalFeed(exchange, symbols, timeframe, grace=grace, clock=clock or times.now)
+        feed = FinalFeed(exchange, symbols, timeframe, grace=grace, patience=silence, clock=clock or times.now)
         rows = max(strategy.warmup, 1) + extra_bars
         async with _signs_of_life(book, run, switch), contextlib.AsyncExitStack() as ending:
             if switch is not None:

@@ -141,6 +141,12 @@ _LIVE: Final = (
         "Days that the paper session covers, on live prices.",
     ),
     Check(
+        "paper_prices", "Its prices were the exchange's", "yes", "yes",
+        "The exchange was asked again for every bar of the paper session, and tells the same. On live prices each "
+        "decision was also written down in its own time: after the promotion to paper, before the next bar was over.",
+        binding=True,
+    ),
+    Check(
         "paper_trades", "Traded on paper enough", "least", "count",
         "Orders that filled on paper.",
     ),
@@ -152,11 +158,17 @@ _LIVE: Final = (
     Check(
         "tracking", "Paper follows the backtest", "most", "percent",
         "Tracking error: deviation of the paper's returns from the backtest's on the same bars, annualised, a fraction "
-        "of equity.",
+        "of equity. Both fill by the same rules: what parts them is what the session slept through.",
     ),
     Check(
         "shortfall", "Implementation shortfall", "most", "percent",
-        "Cost of fills against the decisions' closes, a fraction of notional, beyond what the backtest assumed.",
+        "Cost of fills against the decisions' closes, a fraction of notional, beyond the backtest's. Paper fills at "
+        "the open worse by the assumed slippage: what an order book would have given is known only live.",
+    ),
+    Check(
+        "paper_result", "Earned what its backtest lets one expect", "least", "probability",
+        "Share of random stretches of the judged backtest, as long as the paper session, that earned less. A session "
+        "among the worst one in twenty earned what its backtest hardly ever did.",
     ),
     Check(
         "no_halt", "No risk halt", "yes", "yes",

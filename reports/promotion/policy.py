@@ -52,10 +52,11 @@ class LivePolicy(_Section):
 
     paper_days: int = Field(default=30, ge=0)
     paper_trades: int = Field(default=20, ge=0)
-    tracking: float = Field(default=0.02, ge=0.0)
+    tracking: float = Field(default=0.02, gt=0.0, le=0.1)
     shortfall: float = Field(default=0.001, allow_inf_nan=False)
+    paper_result: float = Field(default=0.05, ge=0.0, le=1.0)
     stale: float = Field(default=0.01, ge=0.0, le=1.0)
-    rehearsal_bars: int = Field(default=500, ge=0)
+    rehearsal_bars: int = Field(default=500, ge=100)
     checklist: float = Field(default=1.0, ge=0.0, le=1.0)
 
 

@@ -6,14 +6,17 @@
 
 Two measures. The tracking error, annualised, is the scatter; the gap is the sum, which a steady loss of a little each
 bar moves and the scatter does not show. The gap may be as wide as the band, and as three deviations of what a tracking
-error of the band's size comes to in that time.
+error of the band's size comes to in that time; so may that of the last hundred bars alone, which a long calm does not
+widen. What is no number has left.
 """
 
 from __future__ import annotations
 
 import math
+from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -24,6 +27,7 @@ from reports.promotion.records import Record
 
 _LEAST: Final = 100  # bars before a scatter says anything
 _DEVIATIONS: Final = 3.0
+_RECENT: Final = 100  # bars whose gap is judged by itself
 
 
 @dataclass(frozen=True)
@@ -69,49 +73,70 @@ def watch_band(live: pd.Series, backtest: pd.Series, *, band: float, timeframe: 
     Raises:
         ValidationError: a band that is no positive number.
     """
-    apart = _apart(live, backtest)
-    return _judged(len(apart), float(np.sum(apart)), float(np.sum(apart**2)), _checked(band), timeframe, least)
+    follower = Follower(band, timeframe, least)
+    for apart in _apart(live, backtest).tolist():
+        follower.add(apart, 0.0)
+    return follower.seen
 
 
 class Follower:
-    """The same, bar by bar: what was told before is kept as three numbers.
+    """The same, bar by bar.
 
     Args:
         band: as `watch_band` takes it.
         timeframe: of the bars.
         least: as `watch_band` takes it.
+        state: of another one (`Follower.state`), to go on from.
 
     Raises:
         ValidationError: a band that is no positive number.
     """
 
-    def __init__(self, band: float, timeframe: str, least: int = _LEAST) -> None:
-        self._band, self._timeframe, self._least = _checked(band), timeframe, least
-        self._bars, self._sum, self._squares = 0, 0.0, 0.0
+    def __init__(
+        self, band: float, timeframe: str, least: int = _LEAST, state: Mapping[str, Any] | None = None
+    ) -> None:
+        if not (math.isfinite(band) and band > 0.0):
+            raise ValidationError(f"tracking: band {band!r} must be a positive fraction of equity")
+        told = state or {}
+        self._band, self._yearly, self._least = band, bars_per_year(timeframe), least
+        self._bars, self._sum, self._squares = (told.get(name, 0) for name in ("bars", "sum", "squares"))
+        self._recent: deque[float] = deque(told.get("recent", ()), maxlen=_RECENT)
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """What it goes on from, as JSON has it."""
+        return {"bars": self._bars, "sum": self._sum, "squares": self._squares, "recent": list(self._recent)}
 
     def add(self, live: float, backtest: float) -> Tracking:
         """A bar's returns, and how the session follows up to it."""
         apart = live - backtest
         self._bars, self._sum, self._squares = self._bars + 1, self._sum + apart, self._squares + apart**2
-        return _judged(self._bars, self._sum, self._squares, self._band, self._timeframe, self._least)
+        self._recent.append(apart)
+        return self.seen
 
+    @property
+    def seen(self) -> Tracking:
+        """How the session follows up to now."""
+        bars, gap, recent = self._bars, float(self._sum), sum(self._recent)
+        error = math.nan if bars < 2 else math.sqrt(self._squares / bars * self._yearly)
+        allowed, lately = self._allowed(bars), self._allowed(len(self._recent))
+        left = (
+            not math.isfinite(gap)
+            or abs(gap) > allowed
+            or abs(recent) > lately
+            or (bars >= self._least and not error <= self._band)
+        )
+        told = (
+            f"{bars:,} bars: tracking error {error:.2%} a year (band {self._band:.2%}), {gap:+.2%} of equity against "
+            f"the backtest (at most {allowed:.2%})"
+        )
+        if bars > len(self._recent):
+            told += f", {recent:+.2%} in the last {len(self._recent)} bars (at most {lately:.2%})"
+        return Tracking(bars, error, gap, self._band, left, told)
 
-def _judged(bars: int, gap: float, squares: float, band: float, timeframe: str, least: int) -> Tracking:
-    yearly = bars_per_year(timeframe)
-    error = math.nan if bars < 2 else math.sqrt(squares / bars * yearly)
-    allowed = max(band, _DEVIATIONS * band * math.sqrt(bars / yearly))
-    scattered = bars >= least and error > band
-    told = (
-        f"{bars:,} bars: tracking error {error:.2%} a year (band {band:.2%}), {gap:+.2%} of equity against the "
-        f"backtest (at most {allowed:.2%})"
-    )
-    return Tracking(bars, error, gap, band, scattered or abs(gap) > allowed, told)
-
-
-def _checked(band: float) -> float:
-    if not (math.isfinite(band) and band > 0.0):
-        raise ValidationError(f"tracking: band {band!r} must be a positive fraction of equity")
-    return band
+    def _allowed(self, bars: int) -> float:
+        """The widest gap of so many bars."""
+        return max(self._band, _DEVIATIONS * self._band * math.sqrt(bars / self._yearly))
 
 
 def band_of(record: Record) -> float:

@@ -143,7 +143,7 @@ def run(
         permission = None
         if rehearsal is None:
             permission = permitted(terms, journal, asked=i_accept_unpromoted, find=promotion_of(given))
-        watch = _watch_of(given, permission, rehearsal=rehearsal is not None)
+        watch = _watch_of(given, permission, named, rehearsal=rehearsal is not None)
         flags["follow"] = watch
         work = _Work(given, strategy, named, journal, kill_file, on_term, turns, permission, flags)
         _log_to(log)
@@ -334,7 +334,7 @@ class _Work:
             print_status(book, self.run)
 
 
-def _watch_of(card: Card, permission: Permission | None, *, rehearsal: bool) -> BandWatch | None:
+def _watch_of(card: Card, permission: Permission | None, run: str, *, rehearsal: bool) -> BandWatch | None:
     """What holds the session to the band of its promotion; None of one that runs without a promotion.
 
     Raises:
@@ -353,7 +353,7 @@ def _watch_of(card: Card, permission: Permission | None, *, rehearsal: bool) -> 
             raise
         typer.echo(f"no promotion, whose band it would be held to: {str(error).splitlines()[0]}")
         return None
-    watch = BandWatch(standing, timeframe=card.market.timeframe, cash=card.account.cash)
+    watch = BandWatch(standing, run=run, timeframe=card.market.timeframe, cash=card.account.cash, rehearsal=rehearsal)
     typer.echo(f"promoted to live by {standing.event.by}: halted and taken off the ladder when it leaves {watch.told}")
     return watch
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeVar
 
 import typer
 
@@ -11,15 +11,16 @@ from data.errors import ValidationError
 from research.cli.standing import Records
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
     from data.market import Market
-    from engine.live.account_check import AccountSeen
+    from engine.live.paper_record import PaperRun
     from engine.result import Result
     from reports.promotion.evidence import Evidence
     from reports.promotion.judging import Override
     from research.strategy_card import Card
 
+Answer = TypeVar("Answer")
 _IN_THE_WAY: Final = 3  # exit code
 
 
@@ -151,40 +152,58 @@ def _for_live(
     registry: Path | None,
     say: Callable[[str], None],
 ) -> Evidence:
+    import pandas as pd
+
+    from engine.live.account_check import candles_told, look_at_account
     from research.evidence import live_evidence
 
+    symbols = card.market.symbols
     say("Account: key, funds, precision, clock")
-    seen = _account(card, rehearsal, say)
-    return live_evidence(card, paper=paper, run=run, account=seen, bars=bars, registry=registry, say=say)
+    client = _client(card, rehearsal, say, keys=True)
+    seen = None if client is None else _asked(client, look_at_account(client, symbols, card.account.cash), say)
+
+    def prices(on_paper: PaperRun) -> Market | None:
+        public = _client(card, rehearsal, say, keys=False)
+        if public is None:
+            return None
+        times = pd.DatetimeIndex(on_paper.result.equity.index).as_unit("ns").asi8
+        again = candles_told(public, symbols, card.market.timeframe, int(times[0]), int(times[-1]))
+        return _asked(public, again, say)
+
+    return live_evidence(card, paper=paper, run=run, account=seen, prices=prices, bars=bars, registry=registry, say=say)
 
 
-def _account(card: Card, rehearsal: str | None, say: Callable[[str], None]) -> AccountSeen | None:
-    """What the exchange tells of the account; None where there are no keys, or it does not answer."""
-    import asyncio
-
-    from engine.live.account_check import look_at_account
+def _client(card: Card, rehearsal: str | None, say: Callable[[str], None], *, keys: bool) -> Any:
+    """A client of the card's exchange; None where its keys are not set."""
     from engine.live.client import live_client
     from engine.live.keys import guard_output, load_keys, redacted
 
     guard_output()
     given = card.market
     try:
-        keys = None if rehearsal is not None else load_keys(given.exchange)
-        client = live_client(given.exchange, keys, rehearsal=rehearsal, perpetual=":" in given.symbols[0])
+        found = load_keys(given.exchange) if keys and rehearsal is None else None
+        return live_client(given.exchange, found, rehearsal=rehearsal, perpetual=":" in given.symbols[0])
     except ValidationError as error:
         if rehearsal is not None:
             raise
         say(f"  not asked: {redacted(str(error))}")
         return None
 
-    async def look() -> AccountSeen:
+
+def _asked(client: Any, question: Coroutine[Any, Any, Answer], say: Callable[[str], None]) -> Answer | None:
+    """What an exchange answers; None where it does not."""
+    import asyncio
+
+    from engine.live.keys import redacted
+
+    async def ask() -> Answer:
         try:
-            return await look_at_account(client, given.symbols, card.account.cash)
+            return await question
         finally:
             await client.close()
 
     try:
-        return asyncio.run(look())
+        return asyncio.run(ask())
     except Exception as error:  # noqa: BLE001  (ccxt's, of which there are many: what was not told is not shown)
         say(f"  not told: {redacted(f'{type(error).__name__}: {error}')}")
         return None

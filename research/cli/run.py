@@ -304,7 +304,7 @@ def _show(result: Result) -> None:
     from reports import compare
 
     print_comparison(compare([result]))
-    reasons = result.orders["reason"].str.partition(",")[0].value_counts()
+    reasons = result.orders["reason"].astype(str).str.split(",").str[0].value_counts()
     if set(reasons.index) - {"target"}:
         typer.echo("orders: " + ", ".join(f"{count:,} {reason}" for reason, count in reasons.items()))
     events = result.risk_events

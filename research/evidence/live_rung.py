@@ -31,7 +31,7 @@ from engine.venue import Venue
 from reports.promotion.climbing import record_of_rung
 from reports.promotion.evidence import Evidence, Measured, missing
 from reports.promotion.subject import line_of
-from research.evidence.paper_run import paper_measures
+from research.evidence.paper_run import paper_measures, prices_told
 from research.evidence.readiness import readiness, risk_limits
 from research.promoted_card import standing_of, subject_of_card
 from research.strategy_card import Card
@@ -42,7 +42,11 @@ _DRILLED: Final = 400  # bars in which the drill finds something to cancel
 _STEP: Final = 1e-6  # of amounts, where neither the card nor a paper run tells one: no exchange has none
 _ALERT_DAYS: Final = 30  # that a test alert shows something
 _NO_PAPER: Final = "no paper run was given"
-_FROM_PAPER: Final = ("paper_days", "paper_trades", "paper_decisions", "tracking", "shortfall", "no_halt", "stale")
+_FROM_PAPER: Final = (
+    *("paper_days", "paper_prices", "paper_trades", "paper_decisions"),
+    *("tracking", "shortfall", "paper_result", "no_halt", "stale"),
+)
+_LEAST_REHEARSED: Final = 100  # bars, with a kill and an order: fewer show nothing, whatever a policy says
 
 
 def live_evidence(
@@ -51,6 +55,7 @@ def live_evidence(
     paper: Path | None,
     run: str | None = None,
     account: AccountSeen | None = None,
+    prices: Callable[[PaperRun], Market | None] | None = None,
     bars: int = REHEARSED,
     market: Market | None = None,
     registry: str | Path | None = None,
@@ -63,6 +68,7 @@ def live_evidence(
         paper: journal of its paper run; None for none yet.
         run: its name there; None where the journal has but one.
         account: what the exchange has told of the account; None where it was not asked.
+        prices: asks the exchange for the paper run's bars again; None where it cannot be asked.
         bars: that the rehearsal decides on.
         market: the card's bars, where they are at hand.
         registry: the folder of records; None for the default one.
@@ -77,7 +83,12 @@ def live_evidence(
     found: dict[str, Measured] = {}
     say("Paper: its bars executed again, and the backtest of the same bars")
     on_paper, told = _paper_run(card, terms, paper, run)
-    found |= {name: missing(told) for name in _FROM_PAPER} if on_paper is None else paper_measures(on_paper)
+    below = record_of_rung(line_of(subject), "paper", registry)
+    if on_paper is None:
+        found |= {name: missing(told) for name in _FROM_PAPER}
+    else:
+        found |= paper_measures(on_paper, below)
+        found["paper_prices"] = prices_told(on_paper, None if prices is None else prices(on_paper), below)
     found["promoted_to_paper"] = _stands(card, known, registry, on_paper)
     venue = _venue(terms["venue"], on_paper)
     trial = _Trial(card, known, terms, venue)
@@ -88,7 +99,6 @@ def live_evidence(
     found["risk_limits"] = risk_limits(terms.get("risk"))
     found["alerts"] = _alerts()
     found["account"] = _account(account)
-    below = record_of_rung(line_of(subject), "paper", registry)
     stats = {} if below is None else below.stats
     found["checklist"] = readiness(terms.get("risk"), found, stats, subject)
     replayed = (on_paper is not None and on_paper.rehearsal) or (account is not None and account.rehearsal)
@@ -133,7 +143,7 @@ def _stands(card: Card, market: Market, registry: str | Path | None, run: PaperR
     if below is None:
         return Measured(0.0, "it has no record for paper")
     told = f"record {below.digest[:12]}, by {below.by} at {below.at[:16]}"
-    begun = set() if run is None else {str(one.detail.get("record") or "none") for one in run.starts}
+    begun = set() if run is None else {str(one.detail.get("record") or "none") for one in run.starts} or {"nobody"}
     strange = sorted(one[:12] for one in begun - {below.digest})
     if strange:
         return Measured(0.0, f"{told}; but the paper run was begun by another one: {', '.join(strange)}")
@@ -182,6 +192,9 @@ class _Trial:
             )
         except LadderError as error:
             return {"rehearsal": Measured(0.0, str(error)), "rehearsal_bars": missing("the rehearsal did not end")}
+        if told.bars < _LEAST_REHEARSED or not told.crashes or not told.orders:
+            few = f"{told.bars} bars, {told.orders} orders and {told.crashes} kills are too few to show anything"
+            return {"rehearsal": missing(few), "rehearsal_bars": Measured(float(told.bars), f"{told.orders:,} orders")}
         return {"rehearsal": _told(told, seed), "rehearsal_bars": Measured(float(told.bars), f"{told.orders:,} orders")}
 
     def drilled(self) -> Measured:
@@ -212,7 +225,7 @@ def _reconciled(journal: Path | None, run: PaperRun | None, told: str, rehearsal
     if run is None:
         return Measured(0.0, told)
     if rehearsal.value != 1.0:
-        return Measured(0.0, rehearsal.told)
+        return missing(rehearsal.told) if rehearsal.value is None else Measured(0.0, rehearsal.told)
     told = (
         f"{len(run.bars):,} bars of the paper run come to its equity, to the last bit; in the rehearsal every balance "
     )

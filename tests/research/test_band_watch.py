@@ -18,7 +18,7 @@ import pytest
 from data.errors import ValidationError
 from engine.live.journal import Journal
 from reports import promote
-from reports.promotion.climbing import require
+from reports.promotion.climbing import demote, require
 from reports.promotion.registry import Registry
 from reports.promotion.tracking import Follower, watch_band
 from research.band_watch import BandWatch
@@ -62,6 +62,11 @@ def promoted(card: Path) -> None:
         promote(verdict_on({**subject, **more}, rung), by="ann")
 
 
+def watched(card, run: str = "r", **more) -> BandWatch:
+    standing = standing_of(card, "live", ground=None)
+    return BandWatch(standing, run=run, timeframe="30m", cash=5_000.0, **{"rehearsal": True, **more})
+
+
 def test_bar_by_bar_it_is_told_as_of_the_whole_record() -> None:
     chance = np.random.default_rng(1)
     import pandas as pd
@@ -81,11 +86,11 @@ def test_who_leaves_the_band_is_off_the_ladder_once(card, monkeypatch) -> None:
     hold_engine(monkeypatch)
     promoted(card)
     read = read_card(card)
-    watch = BandWatch(standing_of(read, "live", ground=None), timeframe="30m", cash=5_000.0)
-    assert watch(1, 5_010.0, 5_010.0) is None and watch.seen is not None and watch.seen.error != 0.0
-    why = watch(2, 4_000.0, 5_010.0)
+    watch = watched(read)
+    assert watch(1, 5_010.0, 5_010.0, False) is None and watch.seen is not None and watch.seen.error != 0.0
+    why = watch(2, 4_000.0, 5_010.0, False)
     assert why is not None and "no longer follows its backtest" in why and "taken off the rung live" in why
-    assert watch(3, 4_000.0, 5_010.0) is None
+    assert watch(3, 4_000.0, 5_010.0, False) is None
     event = Registry().events()[-1]
     assert (event.event, event.by, event.line) == ("halted", "ladder", line_of_card(read))
     with pytest.raises(ValidationError, match="was halted by ladder"):
@@ -96,12 +101,91 @@ def test_a_person_who_was_faster_does_not_keep_it_from_ending(card, monkeypatch)
     hold_engine(monkeypatch)
     promoted(card)
     read = read_card(card)
-    watch = BandWatch(standing_of(read, "live", ground=None), timeframe="30m", cash=5_000.0)
-    from reports.promotion.climbing import demote
-
+    watch = watched(read)
     demote(line_of_card(read), by="bob", reason="tired")
-    why = watch(1, 4_000.0, 5_000.0)
+    why = watch(1, 4_000.0, 5_000.0, False)
     assert why is not None and "no such strategy stands on a rung" in why
+
+
+def test_what_was_seen_is_the_promotions_and_one_session_at_a_time_runs_by_it(card, monkeypatch) -> None:
+    hold_engine(monkeypatch)
+    promoted(card)
+    read = read_card(card)
+    first = watched(read)
+    for bar in range(1, 5):  # 0.3% lost a bar
+        assert first(bar, 5_000.0 * 0.997**bar, 5_000.0, False) is None
+    with pytest.raises(ValidationError, match="another session trades by the same promotion"):
+        watched(read, "other")
+    first.close()
+    again = watched(read)
+    for bar in range(1, 5):
+        assert again(bar, 5_000.0 * 0.997**bar, 5_000.0, True) is None
+    assert again.seen is None
+    assert again(5, 5_000.0 * 0.997**5, 5_000.0, False) is None
+    assert again.seen.bars == 5 and again.seen.gap == pytest.approx(-0.015)
+    again.close()
+    other = watched(read, "another run, on another journal")
+    assert other(9, 5_000.0 * 0.997, 5_000.0, False) is None
+    assert other.seen.gap == pytest.approx(-0.018)
+    why = other(10, 5_000.0 * 0.997 * 0.997, 5_000.0, False)
+    assert why is not None and "taken off the rung live" in why
+    other.close()
+
+
+def test_a_band_that_was_left_lets_nothing_begin_though_the_registry_forgot(card, tmp_path, monkeypatch) -> None:
+    hold_engine(monkeypatch)
+    promoted(card)
+    read = read_card(card)
+    kept = (tmp_path / "kept" / "registry.sqlite").read_bytes()
+    watch = watched(read)
+    assert watch(1, 4_000.0, 5_000.0, False)
+    watch.close()
+    (tmp_path / "kept" / "registry.sqlite").write_bytes(kept)
+    with pytest.raises(ValidationError, match="no longer follows its backtest"):
+        watched(read)
+
+
+def test_rows_of_an_earlier_promotion_are_where_the_next_one_starts_from(card, monkeypatch) -> None:
+    hold_engine(monkeypatch)
+    promoted(card)
+    watch = watched(read_card(card))
+    assert watch(1, 4_000.0, 5_000.0, True) is None, "an earlier promotion has halted for it"
+    assert watch(2, 4_000.0, 5_000.0, False) is None and watch.seen.gap == 0.0
+    watch.close()
+
+
+def test_demoting_reaches_a_session_that_runs(card, monkeypatch) -> None:
+    hold_engine(monkeypatch)
+    promoted(card)
+    read = read_card(card)
+    watch = watched(read)
+    assert watch(1, 5_000.0, 5_000.0, False) is None
+    demote(line_of_card(read), by="bob", reason="tired")
+    why = watch(2, 5_000.0, 5_000.0, False)
+    assert why is not None and "its promotion is taken back: demoted by bob" in why and "tired" in why
+    watch.close()
+
+
+def test_a_rehearsal_does_not_take_back_a_promotion_for_money(card, monkeypatch) -> None:
+    hold_engine(monkeypatch)
+    subject = subject_of_card(read_card(card))
+    for rung, more in (("paper", {}), ("live", {"ground": "exchange"})):
+        promote(verdict_on({**subject, **more}, rung), by="ann")
+    read = read_card(card)
+    why = watched(read)(1, 4_000.0, 5_000.0, False)
+    assert why is not None and "its promotion is of another ground, and stays" in why
+    assert standing_of(read, "live").event.event == "promoted"
+    watched(read, rehearsal=False).close()
+
+
+@pytest.mark.parametrize("equity", [float("nan"), 0.0, float("inf")])
+def test_what_is_no_number_has_left(card, monkeypatch, equity) -> None:
+    hold_engine(monkeypatch)
+    promoted(card)
+    watch = watched(read_card(card))
+    watch(1, equity, 5_000.0, False)
+    assert watch.seen.left
+    watch.close()
 
 
 def test_a_promotion_by_rehearsal_is_none_for_money(card, monkeypatch) -> None:

@@ -69,7 +69,7 @@ max_drawdown = 0.5
 max_data_age = "30min"
 price_collar = 0.1
 """
-EASY = "[live]\npaper_days = 1\npaper_trades = 2\nrehearsal_bars = 40\nchecklist = 0.5\n"
+EASY = "[live]\npaper_days = 1\npaper_trades = 2\nrehearsal_bars = 100\nchecklist = 0.5\n"
 START = 300
 TERMS = Terms("r", "binance", ["BTC/USDT"], 5_000.0, "USDT", "swing.py:Swing", {})
 
@@ -134,8 +134,14 @@ def test_a_strategy_climbs_to_live_on_a_rehearsal_exchange_and_nowhere_else(desk
     told = ladder(*asked, code=3)
     assert "rehearsed" in told and "may not climb to live" in told
     found = outcomes(page)
-    assert [name for name, outcome in found.items() if outcome != "pass"] == ["alerts"], told
-    told = ladder(*asked, "--override", "alerts=nobody is to be woken here")
+    assert [name for name, outcome in found.items() if outcome != "pass"] == ["paper_result", "alerts"], told
+    waved = (
+        "--override",
+        "alerts=nobody is to be woken here",
+        "--override",
+        "paper_result=the record here has no days",
+    )
+    told = ladder(*asked, *waved)
     assert "promoted to live on a rehearsal exchange, and nowhere else by ada" in told
     standing = standing_of(read_card(card), "live", ground=None)
     record = read_record(Registry().folder, standing.event.record)
@@ -171,7 +177,8 @@ def test_without_a_paper_run_nothing_of_it_is_shown(desk) -> None:
     assert {
         found[name] for name in ("paper_days", "paper_decisions", "tracking", "reconciled", "account", "alerts")
     } == {"not shown"}
-    assert found["promoted_to_paper"] == found["rehearsal"] == found["kill_switch"] == "pass"
+    assert found["promoted_to_paper"] == found["kill_switch"] == "pass"
+    assert found["rehearsal"] == "not shown", "twenty bars show nothing"
     assert found["rehearsal_bars"] == found["checklist"] == "fail"
 
 

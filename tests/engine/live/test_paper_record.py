@@ -41,7 +41,7 @@ def test_it_is_the_run_and_the_backtest_of_the_same_bars(tmp_path) -> None:
     assert run.days == pytest.approx(len(report.result.equity) / 48)
     assert not len(run.decided_otherwise) and run.decided.all()
     assert run.reference.equity.to_numpy() == pytest.approx(run.result.equity.to_numpy(), rel=1e-9)
-    measured = paper_measures(run)
+    measured = paper_measures(run, None)
     assert measured["paper_decisions"].value == measured["no_halt"].value == 1.0
     assert measured["paper_trades"].value == len(report.result.orders) > 10
     assert measured["tracking"].value < 1e-9 and abs(measured["shortfall"].value) < 1e-9
@@ -60,7 +60,7 @@ def test_what_was_slept_through_is_counted_and_tracked(tmp_path) -> None:
 
     asyncio.run(play())
     run = read(played)
-    measured = paper_measures(run)
+    measured = paper_measures(run, None)
     assert run.slept >= 19 and measured["stale"].value == run.slept / len(run.result.equity)
     assert measured["tracking"].value > 0.01, "the backtest traded meanwhile"
     assert measured["paper_decisions"].value == 1.0, "what was decided is what the backtest decides there"
@@ -83,14 +83,14 @@ def test_decisions_that_hang_on_how_much_is_shown_are_told(tmp_path) -> None:
     run = read(played)
     other = run.decided_otherwise
     assert len(other) > 0 and set(other["backtest"]) <= {0.9 / 1, 0.45, 0.0, 0.225}
-    found = paper_measures(run)["paper_decisions"]
+    found = paper_measures(run, None)["paper_decisions"]
     assert found.value == 0.0 and "bars otherwise, the first" in found.told
 
 
 def test_a_halt_is_told(tmp_path) -> None:
     played = stage(tmp_path, risk=RiskLimits(max_daily_loss=0.002))
     played.played()
-    found = paper_measures(read(played))["no_halt"]
+    found = paper_measures(read(played), None)["no_halt"]
     assert found.value == 0.0 and "halts" in found.told
 
 

@@ -31,10 +31,12 @@ class Follower:
 
     def __init__(self, until: int | None = None) -> None:
         self.rows: list[tuple[int, float, float]] = []
+        self.again = 0
         self.until = until
 
-    def __call__(self, bar: int, ours: float, paper: float) -> str | None:
+    def __call__(self, bar: int, ours: float, paper: float, again: bool) -> str | None:
         self.rows.append((bar, ours, paper))
+        self.again += again
         return "it is time" if self.until is not None and len(self.rows) >= self.until else None
 
 
@@ -74,7 +76,7 @@ def test_a_restart_goes_on_with_it_and_tells_all_of_it_again(tmp_path) -> None:
         await one.session(15, follow=second, costs=COSTS)
 
     on_stage(both, played)
-    assert second.rows[:15] == first.rows and len(second.rows) == 30
+    assert second.rows[:15] == first.rows and len(second.rows) == 30 and second.again == 15
     assert [paper for _, _, paper in second.rows] == reference(played, second.rows).tolist()
 
 
@@ -136,7 +138,7 @@ def test_a_run_that_holds_something_cannot_begin_one(tmp_path) -> None:
         await one.server.advance()
         await one.session(2, follow=Follower())
 
-    with pytest.raises(ValidationError, match="holds BTC/USD and was begun without paper beside it"):
+    with pytest.raises(ValidationError, match="has traded without paper beside it"):
         on_stage(both, played)
 
 
@@ -145,7 +147,7 @@ def test_it_costs_no_order_its_time(tmp_path) -> None:
     played, seen = stage(tmp_path), []
 
     async def play(one: Stage) -> None:
-        def follow(bar: int, ours: float, paper: float) -> None:
+        def follow(bar: int, ours: float, paper: float, again: bool) -> None:
             seen.append(len(one.server.book.orders))
 
         await one.session(16, follow=follow)
