@@ -262,11 +262,11 @@ PARTS = ("opened", "heard", "known", "decided", "to go", "wire first", "first", 
 
 
 def show(words: str, symbols: int, at: dict[str, np.ndarray]) -> dict[str, float]:
-    """Print one case; by "first" and "last" order the p99 from the written candle on, seconds."""
+    """Print one case; the p99 from the decision on, seconds, by what it ends with."""
     full = at["orders"] >= symbols
     print(f"  {symbols} symbols, {words}: {full.sum()} turns, each with an order of every symbol")
     found = {}
-    for since, told in (("heard", "last candle in"), ("opened", "last candle written")):
+    for since, told in (("opened", "last candle written"), ("heard", "last candle in"), ("decided", "decided")):
         for until, name in (
             ("wire first", "first order sent"),
             ("wire last", "last order sent"),
@@ -304,9 +304,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 worst.setdefault(symbols, found)
     if 20 not in worst:
         return 0
-    met = worst[20]["last"] < GOAL
-    told = ", ".join(f"{order} order {p99 * 1e3:.1f} ms" for order, p99 in worst[20].items())
-    print(f"  {'met' if met else 'MISSED'}: 20 symbols in one wave, p99 {told}; goal below {GOAL * 1e3:g} ms")
+    met = worst[20]["wire last"] < GOAL
+    told = ", ".join(f"{order} {p99 * 1e3:.1f} ms" for order, p99 in worst[20].items())
+    print(f"  {'met' if met else 'MISSED'}: 20 symbols in one wave, p99 from decision to last order on the wire")
+    print(f"    below {GOAL * 1e3:g} ms; all of it, p99 from the decision: {told}")
     return 0 if met else 1
 
 
