@@ -23,8 +23,15 @@ from data.publisher import Publisher
 from tests.mqtt_broker import Broker, free_port, wait_until
 
 MINUTE = pd.Timedelta("1min")
-NOW = pd.Timestamp.now("UTC").floor("1min")
+NOW = pd.Timestamp.now("UTC").floor("1min")  # of each test, by `this_minute`
 SYMBOL = "BTC/USDT"
+
+
+@pytest.fixture(autouse=True)
+def this_minute() -> None:
+    """A test may run minutes after its module was read."""
+    global NOW  # noqa: PLW0603  (what all of the module reads)
+    NOW = pd.Timestamp.now("UTC").floor("1min")
 
 
 @pytest.fixture(autouse=True)

@@ -27,7 +27,7 @@ def test_the_demo_climbs_and_every_verdict_is_explained(tmp_path) -> None:
     assert run.returncode == 0, run.stderr
     told = run.stdout
     assert "the gate says no to paper: better_than_baseline" in told
-    assert "the gate says no to live: paper_days, alerts, checklist" in told
+    assert "the gate says no to live: paper_days, paper_result, alerts, checklist" in told
     assert "Paper decided as the backtest: yes (480 bars" in told and "nowhere else: 48 bars" in told
     events = Registry(out / "climb" / "records").events()
     assert [(one.event, one.rung) for one in events] == [

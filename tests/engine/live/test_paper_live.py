@@ -162,14 +162,14 @@ def test_turn_that_comes_late_by_the_exchange_s_clock_is_not_decided_on(tmp_path
     stage = Stage(sample(40), 11, tmp_path / "journal.sqlite", CASES["stops and profits"])
     opened = stage.market.index.as_unit("ns").asi8.tolist()
     late = {opened[16], opened[17], opened[25]}  # what opened then was heard of after 37 seconds
-    heard = iter(opened[12:])
-
-    def clock() -> int:
-        now = next(heard)
-        return now + (37 * 10**9 if now in late else 35 * 10**9)
 
     async def play():
         async with stage.server() as server:
+
+            def clock() -> int:
+                now = opened[server.exchange.replay.row]
+                return now + (37 * 10**9 if now in late else 35 * 10**9)
+
             return await stage.life(server, clock=clock)
 
     report = asyncio.run(play())
