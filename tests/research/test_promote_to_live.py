@@ -127,6 +127,7 @@ def outcomes(page: Path) -> dict[str, str]:
     return {one["name"]: one["outcome"] for one in document["checks"]}
 
 
+@pytest.mark.slow
 def test_a_strategy_climbs_to_live_on_a_rehearsal_exchange_and_nowhere_else(desk, url) -> None:
     journal, page, card = on_paper(desk, url), desk / "live.html", desk / "card.toml"
     asked = ["promote", card, "--to", "live", "--paper", journal, "--rehearsal", url, "--policy", desk / "easy.toml"]
