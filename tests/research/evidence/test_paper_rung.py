@@ -86,9 +86,9 @@ def test_noise_picked_as_the_best_of_five_hundred_does_not_pass(tmp_path) -> Non
 def test_a_real_edge_of_one_and_a_half_passes_most_of_the_time(tmp_path) -> None:
     passed = [
         judged(SignalFollower(), planted_market(seed, SHARPE_1_5), tmp_path / f"{seed}.sqlite").passed
-        for seed in range(30)
+        for seed in range(20)
     ]
-    assert np.mean(passed) > 0.58  # 80% less three standard errors of 30: docs/gate.md has it of 200
+    assert np.mean(passed) > 0.53  # 80% less three standard errors of 20: docs/gate.md has it of 200
 
 
 def test_capacity_is_the_share_of_the_bar_that_filled() -> None:
