@@ -11,14 +11,14 @@ trades by a promotion. A promotion that is taken back while a session trades end
 
 from __future__ import annotations
 
-import fcntl
 import json
 import logging
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from data.atomic import replacing
 from data.errors import ValidationError
+from engine.live.file_lock import lock_file
 from reports.promotion.climbing import Standing, halt
 from reports.promotion.registry import Registry
 from reports.promotion.tracking import Follower, Tracking, band_of
@@ -60,7 +60,12 @@ class BandWatch:
         self._book = Registry(registry)
         self._binds = (record.subject.get("ground") == "rehearsal") is rehearsal
         self._path = self._book.folder / f"follow-{record.digest[:16]}.json"
-        self._lock = self._taken() if self._binds else None
+        self._lock = None
+        if self._binds:
+            self._lock = lock_file(
+                self._book.folder / f"follow-{self._line}.lock",
+                f"strategy {self._line}: another session trades by the same promotion; end that one first",
+            )
         self.band, told = band_of(record), self._kept()
         if told.get("left"):
             self.close()
@@ -140,18 +145,6 @@ class BandWatch:
             told = {"left": left, "runs": self._runs, "follower": self._follower.state}
             with replacing(self._path) as beside:
                 beside.write_text(json.dumps(told), encoding="utf-8")
-
-    def _taken(self) -> IO[str]:
-        """The lock of the strategy's promotion; it dies with the process."""
-        handle = (self._book.folder / f"follow-{self._line}.lock").open("a")
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            handle.close()
-            raise ValidationError(
-                f"strategy {self._line}: another session trades by the same promotion; end that one first"
-            ) from None
-        return handle
 
 
 def _growth(now: float, before: float) -> float:

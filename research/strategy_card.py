@@ -220,6 +220,11 @@ class Card(_Section):
             source = str(self._folder / source)
         return market_from(source, given.symbols, given.timeframe, given.since, given.until, None)
 
+    @property
+    def enrich(self) -> Callable[[Market], Market] | None:
+        """What adds forecasts and daily values to a session's window; None of a card without them."""
+        return None if self.forecasts is None else self.enriched
+
     def enriched(self, market: Market, say: Callable[[str], None] = lambda _: None) -> Market:
         """A market with the card's forecasts and daily values; files that have not changed are read once.
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple, Self
 
 from data.errors import ValidationError
+from engine.live.file_lock import lock_file
 from engine.live.journal_schema import prepare
 from engine.live.keys import redacted
 
@@ -72,7 +73,10 @@ class JournalFile:
         self._listeners: list[Callable[[Entry], None]] = []
         self._entries: list[Entry] = []
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._lock = _lock(self.path)
+        self._lock: Any = lock_file(
+            self.path.with_name(f"{self.path.name}.lock"),
+            f"journal {self.path}: another process writes it; end that session, or name another file",
+        )
         try:
             self._db = sqlite3.connect(self.path, timeout=_WAIT, isolation_level=None)
             self._db.execute("PRAGMA journal_mode = WAL")
@@ -189,18 +193,3 @@ def _masked(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_masked(one) for one in value]
     return value if value is None or isinstance(value, bool | int | float) else redacted(str(value))
-
-
-def _lock(path: Path) -> Any:
-    """Keep other processes from writing; the lock dies with the process, however that ends."""
-    import fcntl
-
-    handle = path.with_name(path.name + ".lock").open("a")
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        handle.close()
-        raise ValidationError(
-            f"journal {path}: another process writes it; end that session, or name another file"
-        ) from None
-    return handle

@@ -283,7 +283,7 @@ class _Work:
                 costs=terms["costs"],
                 leverage=terms["venue"].leverage,
                 risk=terms.get("risk"),
-                enrich=None if card.forecasts is None else card.enriched,
+                enrich=card.enrich,
                 after_turn=self._after_turn(stop),
                 when_ready=self._ready,
                 stop=stop,

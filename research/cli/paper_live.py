@@ -100,7 +100,7 @@ async def _traded(
             risk=terms.get("risk"),
             leverage=card.venue.leverage,
             maintenance_margin=card.venue.maintenance_margin,
-            enrich=None if card.forecasts is None else card.enriched,
+            enrich=card.enrich,
             after_turn=counted,
             stop=stop,
             clock=standing if rehearsal else None,

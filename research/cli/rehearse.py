@@ -55,7 +55,7 @@ def rehearse(
             crashes=crashes,
             bars=bars,
             journal=journal,
-            enrich=None if told.forecasts is None else told.enriched,
+            enrich=told.enrich,
             progress=None if advance is None else lambda done, _: advance(done),
         )
     typer.echo(str(rehearsal))

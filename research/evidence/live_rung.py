@@ -31,6 +31,7 @@ from engine.venue import Venue
 from reports.promotion.climbing import record_of_rung
 from reports.promotion.evidence import Evidence, Measured, missing
 from reports.promotion.subject import line_of
+from research.evidence.measures import figures_of
 from research.evidence.paper_run import paper_measures, prices_told
 from research.evidence.readiness import readiness, risk_limits
 from research.promoted_card import standing_of, subject_of_card
@@ -105,7 +106,7 @@ def live_evidence(
     subject["ground"] = "rehearsal" if replayed else "exchange"
     figures: dict[str, Any] = {}
     if on_paper is not None:
-        figures["paper_stats"] = {name: _plain(value) for name, value in on_paper.result.stats().items()}
+        figures["paper_stats"] = figures_of(on_paper.result.stats())
     return Evidence("live", label(card.made()), subject, found, figures)
 
 
@@ -115,7 +116,6 @@ def _paper_run(
     """The run, or why there is none."""
     if journal is None:
         return None, _NO_PAPER
-    enrich = None if card.forecasts is None else card.enriched
     try:
         found = read_paper_run(
             journal,
@@ -124,7 +124,7 @@ def _paper_run(
             costs=terms["costs"],
             risk=terms.get("risk"),
             run=run,
-            enrich=enrich,
+            enrich=card.enrich,
         )
     except ValidationError as error:
         return None, str(error)
@@ -166,7 +166,7 @@ class _Trial:
         self.strategy = card.made()
         self.candles = Market({name: market[name] for name in CANDLE_COLUMNS}, market.timeframe)
         self.terms = {"cash": terms["cash"], "costs": terms["costs"], "risk": terms.get("risk"), "venue": venue}
-        self.enrich = None if card.forecasts is None else card.enriched
+        self.enrich = card.enrich
 
     def rehearsed(self, bars: int, seed: int, say: Callable[[str], None]) -> dict[str, Measured]:
         """The rehearsal, and how long it was."""
@@ -252,8 +252,3 @@ def _account(seen: AccountSeen | None) -> Measured:
     if seen.lacking:
         return Measured(0.0, "; ".join(seen.lacking))
     return Measured(1.0, str(seen))
-
-
-def _plain(value: Any) -> Any:
-    """A figure as JSON has it."""
-    return value if isinstance(value, int | float | str) else str(value)

@@ -134,3 +134,8 @@ def days_of(result: Result) -> dict[str, Any]:
     """Growth of 1 by day, for the page."""
     days = daily_returns(result)
     return {"days": [f"{day:%Y-%m-%d}" for day in days.index], "growth": np.cumprod(1.0 + days.to_numpy()).tolist()}
+
+
+def figures_of(stats: pd.Series) -> dict[str, Any]:
+    """`Result.stats` as JSON has it: what is neither number nor text stands there as text."""
+    return {str(name): value if isinstance(value, int | float | str) else str(value) for name, value in stats.items()}

@@ -73,13 +73,6 @@ def prices_told(run: PaperRun, prices: Market | None, record: Record | None) -> 
     return Measured(1.0, f"{told}, each decided on in its own time")
 
 
-def bar_returns(result: Result) -> pd.Series:
-    """Return of each bar, the first against the cash that the run began with."""
-    equity = result.equity.to_numpy(dtype=np.float64)
-    before = np.concatenate([[result.cash], equity[:-1]])
-    return pd.Series(equity / before - 1.0, index=result.equity.index)
-
-
 def _days(run: PaperRun) -> Measured:
     first, last = run.result.equity.index[0], run.result.equity.index[-1]
     told = f"{first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC, {len(run.starts)} processes"
@@ -99,8 +92,7 @@ def _decisions(run: PaperRun) -> Measured:
 
 
 def _tracking(run: PaperRun) -> Measured:
-    ours, other = bar_returns(run.result), bar_returns(run.reference)
-    error = tracking_error(ours, other, run.result.timeframe)
+    error = tracking_error(run.result.returns, run.reference.returns, run.result.timeframe)
     if error != error:
         return missing("it has fewer than two bars")
     grown = [float(result.equity.iloc[-1]) / result.cash - 1.0 for result in (run.result, run.reference)]

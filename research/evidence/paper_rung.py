@@ -109,7 +109,7 @@ def paper_evidence(
     found["regimes"] = measures.regimes(run, market)
     found["years"] = measures.years(run)
     found["trade_order"] = measures.trade_order(run)
-    figures = {"stats": {name: _plain(value) for name, value in stats.items()}, "overfitting": splits}
+    figures = {"stats": measures.figures_of(stats), "overfitting": splits}
     return Evidence("paper", label(strategy), dict(subject or {}), found, figures)
 
 
@@ -191,8 +191,3 @@ def _better(run: Result, other: Result | None, why: str) -> Measured:
         f"[{less:+.1%}, {more:+.1%}], {found.days} days, SPA p {found.spa:.3f}"
     )
     return Measured(found.probability, told, {**measures.days_of(other), "interval": [low, found.sharpe, high]})
-
-
-def _plain(value: Any) -> Any:
-    """A figure as JSON has it."""
-    return value if isinstance(value, int | float | str) else str(value)

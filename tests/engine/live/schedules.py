@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable
+from typing import NamedTuple
 
 from data import load_sample
 from engine import Costs, Exits, RiskLimits, Venue
@@ -14,23 +16,42 @@ from research.strategies import SmaCross
 BARRIERS = (None, Exits(stop_loss=0.01), Exits(stop_loss=0.01, take_profit=0.01), Exits(trailing=(0.005, 0.005)))
 
 
-def schedules(seeds: Iterable[int], turns: int, at_once: int) -> dict[int, Rehearsal]:
+def schedules(
+    seeds: Iterable[int], turns: int, at_once: int, one: Callable[..., Awaitable[Rehearsal]] | None = None
+) -> dict[int, Rehearsal]:
     """The rehearsals of numbers: heavy faults in nine of ten, and every other session's process killed by turns.
 
     Some at once, for they wait most of the time; the processes of each are forked from one nursery.
     """
-    left, found = iter(seeds), {}
+    left, found, rehearsed = iter(seeds), {}, one or schedule_async
 
     async def some() -> None:
         async with Nursery() as nursery:
             for seed in left:
-                found[seed] = await schedule_async(seed, turns, nursery)
+                found[seed] = await rehearsed(seed, turns, nursery)
 
     async def all_of_them() -> None:
         await asyncio.gather(*(some() for _ in range(at_once)))
 
     asyncio.run(all_of_them())
     return found
+
+
+class Sums(NamedTuple):
+    faults: Counter[str]
+    kills: int
+
+
+def summed(rehearsals: Iterable[Rehearsal]) -> Sums:
+    """What went wrong in rehearsals, printed with their orders and fills; raises what must hold and does not."""
+    told = list(rehearsals)
+    faults = sum((Counter(one.faults) for one in told), Counter[str]())
+    orders, fills, kills = (sum(getattr(one, name) for one in told) for name in ("orders", "fills", "crashes"))
+    kinds = ", ".join(f"{count} {kind}" for kind, count in faults.most_common())
+    print(f"\n{len(told)} schedules: {orders} orders, {fills} fills, {kills} kills, faults: {kinds}")  # noqa: T201
+    for one in told:
+        one.raise_if_broken()
+    return Sums(faults, kills)
 
 
 async def schedule_async(seed: int, turns: int, nursery: Nursery | None = None) -> Rehearsal:

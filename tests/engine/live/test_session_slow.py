@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 import pytest
 
 from data import load_sample
 from engine import Costs, Exits, Venue
 from engine.live.rehearsing import rehearse
 from research.strategies import SmaCross
-from tests.engine.live.schedules import schedules
+from tests.engine.live.schedules import schedules, summed
 
 pytestmark = pytest.mark.slow
 
@@ -34,13 +32,6 @@ _AT_ONCE = 4
 
 def test_five_hundred_schedules_of_faults() -> None:
     """Every other one kills its sessions' processes; `pytest -m slow -s` prints the sums."""
-    rehearsals = list(schedules(range(1_000, 1_500), turns=10, at_once=_AT_ONCE).values())
-    faults, kills, orders, fills = Counter[str](), 0, 0, 0
-    for rehearsal in rehearsals:
-        faults.update(rehearsal.faults)
-        kills, orders, fills = kills + rehearsal.crashes, orders + rehearsal.orders, fills + rehearsal.fills
-    told = ", ".join(f"{count} {kind}" for kind, count in faults.most_common())
-    print(f"\n{len(rehearsals)} schedules: {orders} orders, {fills} fills, {kills} kills, faults: {told}")  # noqa: T201
-    for rehearsal in rehearsals:
-        rehearsal.raise_if_broken()
+    rehearsals = schedules(range(1_000, 1_500), turns=10, at_once=_AT_ONCE)
+    faults, kills = summed(rehearsals.values())
     assert len(rehearsals) == 500 and sum(faults.values()) > 5_000 and kills > 250 and len(faults) == _KINDS
